@@ -1,0 +1,87 @@
+"""Fields that are accepted and validated, and whose behaviour is not there yet: reported, never ignored in silence.
+
+The controllers put what :func:`unsupported` says into a condition. Whoever makes a field work takes its line out of
+the table; an empty table is the aim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from stowplan.api.cluster import StatefulClusterSpec
+from stowplan.api.policy import SchedulingPolicySpec
+
+SpecT = TypeVar("SpecT", SchedulingPolicySpec, StatefulClusterSpec)
+
+
+@dataclass(frozen=True)
+class Gap(Generic[SpecT]):
+    """One field without behaviour.
+
+    Attributes:
+        field: its path in the object.
+        instead: what happens instead, as one clause.
+        asked_for: whether a spec asks for the behaviour that is missing.
+    """
+
+    field: str
+    instead: str
+    asked_for: Callable[[SpecT], bool]
+
+
+POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
+    Gap("spec.mode", "DryRun is not evaluated yet: the policy changes nothing", lambda s: s.mode == "DryRun"),
+    Gap(
+        "spec.spread[].whenDomainDown",
+        "Relax is not there yet: the rule waits for the domain",
+        lambda s: any(r.when_domain_down is not None and r.when_domain_down.action == "Relax" for r in s.spread),
+    ),
+    Gap(
+        "spec.spread[].within",
+        "spreading inside a broader domain is not there yet: the rule is left out",
+        lambda s: any(rule.within is not None for rule in s.spread),
+    ),
+    Gap(
+        "spec.spread[].maxPerDomain",
+        "a limit per domain is not there yet: only maxSkew holds",
+        lambda s: any(rule.max_per_domain is not None for rule in s.spread),
+    ),
+    Gap("spec.gang", "gangs are not held together yet: each pod is placed on its own", lambda s: s.gang is not None),
+    Gap(
+        "spec.preemption",
+        "preemption is not there yet: a pod that fits nowhere waits",
+        lambda s: s.preemption == "PreemptLowerPriority",
+    ),
+)
+
+CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = (
+    Gap(
+        "spec.nodeFailure.replaceAfter",
+        "members are not replaced yet while their node is unreachable: they wait for it, or for its deletion",
+        lambda s: s.node_failure.replace_after is not None,
+    ),
+    Gap(
+        "spec.nodeFailure.volumes",
+        "claims are not given up yet: the member waits for its volumes",
+        lambda s: s.node_failure.volumes == "ReplaceIfNodeGone",
+    ),
+    Gap(
+        "spec.updateStrategy.order",
+        "sets are updated in the order of nodeSets",
+        lambda s: bool(s.update_strategy.order),
+    ),
+    Gap(
+        "spec.updateStrategy.partition",
+        "all members are updated",
+        lambda s: s.update_strategy.partition > 0,
+    ),
+)
+
+
+def unsupported(spec: SchedulingPolicySpec | StatefulClusterSpec) -> list[str]:
+    """One line for each field of ``spec`` that asks for what is not there yet; empty where all of it works."""
+    if isinstance(spec, SchedulingPolicySpec):
+        return [f"{gap.field}: {gap.instead}" for gap in POLICY_GAPS if gap.asked_for(spec)]
+    return [f"{gap.field}: {gap.instead}" for gap in CLUSTER_GAPS if gap.asked_for(spec)]
