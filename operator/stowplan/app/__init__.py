@@ -1,0 +1,1 @@
+"""The process: configuration, logs, metrics, health, and the wiring that joins the parts of Stowplan."""
