@@ -1,12 +1,13 @@
 """The Kubernetes objects that Stowplan watches, reduced to the fields that it reads.
 
-The reflector (``kube``) decodes API JSON straight into these structs, and so do ``plan`` and ``explain`` for
-files: fields that are not named here are skipped by the decoder, which makes it 20 to 70 times faster than the
-client library's models. Names are the API's (``rename="camel"``), optional objects are ``None``, optional lists
-and maps are empty. Timestamps stay the API's strings (RFC 3339, UTC, whole seconds, so they sort as text).
+The reflector (``kube``) decodes API JSON straight into these structs, and so do ``plan`` and ``explain``
+for files: fields that are not named here are skipped by the decoder, which makes it 20 to 70 times faster
+than the client library's models. Names are the API's (``rename="camel"``), optional objects are ``None``,
+optional lists and maps are empty. Timestamps stay the API's strings (RFC 3339, UTC, whole seconds, so they
+sort as text).
 
-Source of every field: k8s.io/api v0.36.3, ``core/v1/types.go``, ``storage/v1/types.go``, ``policy/v1/types.go``,
-``scheduling/v1/types.go``.
+Source of every field: k8s.io/api v0.36.3, ``core/v1/types.go``, ``storage/v1/types.go``,
+``policy/v1/types.go``, ``scheduling/v1/types.go``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,6 @@ Quantities = dict[str, str | int | float]
 
 class Struct(msgspec.Struct, rename="camel", omit_defaults=True):
     """Base: camelCase on the wire, defaults left out."""
-
-
-class Frozen(Struct, frozen=True):
-    """Base of values that may be shared, hashed (where their fields can be) and used as keys."""
 
 
 # ---------------------------------------------------------------- metadata
@@ -152,7 +149,7 @@ class Affinity(Struct):
     pod_anti_affinity: PodAffinity | None = None
 
 
-class Toleration(Struct):
+class Toleration(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     key: str = ""
     operator: str = "Equal"
     value: str = ""
@@ -176,10 +173,24 @@ class PersistentVolumeClaimVolumeSource(Struct):
     read_only: bool = False
 
 
+class VolumeResources(Struct):
+    requests: Quantities = {}
+
+
+class PersistentVolumeClaimSpec(Struct):
+    access_modes: list[str] = []
+    storage_class_name: str | None = None
+    volume_name: str = ""
+    volume_mode: str = "Filesystem"
+    selector: LabelSelector | None = None
+    resources: VolumeResources = msgspec.field(default_factory=VolumeResources)
+    volume_attributes_class_name: str | None = None
+
+
 class VolumeClaimTemplate(Struct):
     """The template of a generic ephemeral volume; its claim is named ``<pod>-<volume>``."""
 
-    spec: PersistentVolumeClaimSpec = msgspec.field(default_factory=lambda: PersistentVolumeClaimSpec())
+    spec: PersistentVolumeClaimSpec = msgspec.field(default_factory=PersistentVolumeClaimSpec)
 
 
 class EphemeralVolumeSource(Struct):
@@ -285,7 +296,7 @@ class Pod(KubeObject):
 # ---------------------------------------------------------------- nodes and namespaces
 
 
-class Taint(Frozen, frozen=True):
+class Taint(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     key: str
     value: str = ""
     effect: str = ""
@@ -323,20 +334,6 @@ class Namespace(KubeObject):
 
 
 # ---------------------------------------------------------------- storage
-
-
-class VolumeResources(Struct):
-    requests: Quantities = {}
-
-
-class PersistentVolumeClaimSpec(Struct):
-    access_modes: list[str] = []
-    storage_class_name: str | None = None
-    volume_name: str = ""
-    volume_mode: str = "Filesystem"
-    selector: LabelSelector | None = None
-    resources: VolumeResources = msgspec.field(default_factory=VolumeResources)
-    volume_attributes_class_name: str | None = None
 
 
 class PersistentVolumeClaimStatus(Struct):

@@ -1,0 +1,160 @@
+"""The nodes as columns: one array per resource, label and taint set, all of the same length and order.
+
+Rows are dense: removing a node moves the last one into its place, so a plugin never meets a hole. Only
+``framework.snapshot`` writes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from stowplan.framework.columns import Column
+from stowplan.framework.status import Mask
+from stowplan.model import objects, requests
+
+Amounts = npt.NDArray[np.int64]
+
+CPU, MEMORY, EPHEMERAL_STORAGE, PODS = range(4)
+_FIXED = ("cpu", "memory", "ephemeral-storage", "pods")
+
+
+class NodeTable:
+    """Nodes by row.
+
+    Attributes:
+        nodes: the API objects by row.
+        row_of: name to row.
+        resources: resource name to its index in ``allocatable`` and ``requested``.
+        taints: each node's taints with an effect on scheduling, as one value.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[objects.Node] = []
+        self.row_of: dict[str, int] = {}
+        self.resources: dict[str, int] = {name: index for index, name in enumerate(_FIXED)}
+        self._allocatable: Amounts = np.zeros((len(_FIXED), 16), dtype=np.int64)
+        self._requested: Amounts = np.zeros((len(_FIXED), 16), dtype=np.int64)
+        self._nonzero: Amounts = np.zeros((2, 16), dtype=np.int64)
+        self._unschedulable: Mask = np.zeros(16, dtype=np.bool_)
+        self._labels: dict[str, Column[str]] = {}
+        self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def capacity(self) -> int:
+        """Rows that the arrays have room for."""
+        return len(self._unschedulable)
+
+    @property
+    def allocatable(self) -> Amounts:
+        """int64[resource, node]: milli-CPU, bytes, units. A view: do not write."""
+        return self._allocatable[:, : len(self.nodes)]
+
+    @property
+    def requested(self) -> Amounts:
+        """int64[resource, node]: the sum over the pods on the node; row ``PODS`` counts them. A view."""
+        return self._requested[:, : len(self.nodes)]
+
+    @property
+    def nonzero(self) -> Amounts:
+        """int64[2, node]: requested milli-CPU and bytes with defaults for pods that ask for none. A view."""
+        return self._nonzero[:, : len(self.nodes)]
+
+    @property
+    def unschedulable(self) -> Mask:
+        """bool[node]: cordoned. A view."""
+        return self._unschedulable[: len(self.nodes)]
+
+    def name(self, row: int) -> str:
+        """The name of a node."""
+        return self.nodes[row].metadata.name
+
+    def label(self, key: str) -> Column[str]:
+        """The column of a label; built at first use, then kept up to date."""
+        column = self._labels.get(key)
+        if column is None:
+            column = self._labels[key] = Column(len(self.nodes))
+            for row, node in enumerate(self.nodes):
+                column.put(row, node.metadata.labels.get(key))
+        return column
+
+    def resource(self, name: str) -> int:
+        """The index of a resource, with a new row of zeros where it was not known."""
+        index = self.resources.get(name)
+        if index is None:
+            index = self.resources[name] = len(self.resources)
+            row = np.zeros((1, self.capacity), dtype=np.int64)
+            self._allocatable = np.vstack([self._allocatable, row])
+            self._requested = np.vstack([self._requested, row])
+        return index
+
+    def add(self, node: objects.Node) -> int:
+        """Appends a node and returns its row. Raises InvalidObject."""
+        row = len(self.nodes)
+        if row >= self.capacity:
+            self._grow()
+        self.nodes.append(node)
+        self.row_of[node.metadata.name] = row
+        self.write(row, node)
+        return row
+
+    def write(self, row: int, node: objects.Node) -> None:
+        """Takes over an API object into an existing row. Raises InvalidObject and then changes nothing."""
+        amounts = requests.amounts(node.status.allocatable)
+        for name in amounts:
+            self.resource(name)
+        self.nodes[row] = node
+        self._allocatable[:, row] = 0
+        for name, amount in amounts.items():
+            self._allocatable[self.resources[name], row] = amount
+        self._unschedulable[row] = node.spec.unschedulable
+        self.taints.put(row, tuple(node.spec.taints) or None)
+        for key, column in self._labels.items():
+            column.put(row, node.metadata.labels.get(key))
+
+    def remove(self, row: int) -> str | None:
+        """Removes a row without pods; returns the name of the node that took its place, if one did."""
+        last = len(self.nodes) - 1
+        del self.row_of[self.nodes[row].metadata.name]
+        moved = self.nodes.pop()
+        for column in (self._allocatable, self._requested, self._nonzero):
+            column[:, row] = column[:, last]
+            column[:, last] = 0
+        self._unschedulable[row] = self._unschedulable[last]
+        for each in self._labels.values():
+            each.put(row, each.at(last))
+            each.truncate(last)
+        self.taints.put(row, self.taints.at(last))
+        self.taints.truncate(last)
+        if row == last:
+            return None
+        self.nodes[row] = moved
+        self.row_of[moved.metadata.name] = row
+        return moved.metadata.name
+
+    def charge(self, row: int, amounts: Mapping[str, int], nonzero: tuple[int, int], sign: int) -> None:
+        """Adds (sign 1) or takes away (sign -1) what one pod asks of a node."""
+        requested = self._requested
+        for name, amount in amounts.items():
+            index = self.resources.get(name)
+            if index is None:
+                index = self.resource(name)
+                requested = self._requested
+            requested[index, row] += sign * amount
+        requested[PODS, row] += sign
+        self._nonzero[0, row] += sign * nonzero[0]
+        self._nonzero[1, row] += sign * nonzero[1]
+
+    def _grow(self) -> None:
+        def doubled(array: Amounts) -> Amounts:
+            return np.concatenate([array, np.zeros_like(array)], axis=1)
+
+        self._allocatable = doubled(self._allocatable)
+        self._requested = doubled(self._requested)
+        self._nonzero = doubled(self._nonzero)
+        self._unschedulable = np.concatenate([self._unschedulable, np.zeros_like(self._unschedulable)])

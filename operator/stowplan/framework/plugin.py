@@ -1,0 +1,140 @@
+"""The extension points. A plugin is a class with a ``name`` and the methods of those points that it takes part in.
+
+A decision calls, in this order and without an await:
+
+1. ``pre_filter``   once per pod: refuse the pod as a whole, or find that the plugin has nothing to say (``SKIP``)
+2. ``filter``       on all nodes at once: yield a :class:`~stowplan.framework.status.Reject` per reason
+3. ``score``        on the feasible nodes at once: 0 to 100 each, or ``None`` for nothing to say
+4. ``reserve``      on the chosen node: take what the pod needs there; ``unreserve`` gives it back
+
+and then, outside of the decision, does the API writes that ``reserve`` asked for (``PreBind``) before the bind.
+
+All arguments are values: plugins have no I/O, no clock and no random source. The smallest useful plugin::
+
+    class DiskType:
+        \"\"\"Keep pods on nodes with the disk type they ask for.\"\"\"
+
+        name = "DiskType"
+        requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS})
+
+        def filter(self, pod, nodes, state):
+            want = pod.annotations.get("example.com/disk-type")
+            if want is not None:
+                yield Reject(
+                    nodes.label("disk").where(lambda have: have != want), "node(s) had another disk type", UNRESOLVABLE
+                )
+
+Source of the names and their meaning: kube-scheduler v0.36.3 ``framework/interface.go``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from stowplan.framework import events
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Refusal, Reject
+from stowplan.model.pods import PodInfo
+
+Rows = npt.NDArray[np.intp]
+"""intp[feasible]: rows of the feasible nodes, ascending."""
+Scores = npt.NDArray[np.int64]
+"""int64[feasible]: 0 to MAX_SCORE per feasible node."""
+
+MAX_SCORE = 100
+
+
+class Skip(enum.Enum):
+    """The answer of a pre-filter that has nothing to say about the pod."""
+
+    SKIP = "Skip"
+
+
+SKIP = Skip.SKIP
+
+
+class CycleState(dict[str, object]):
+    """What a plugin keeps for one pod between its own methods, under its own name: ``state[self.name]``."""
+
+
+@runtime_checkable
+class Plugin(Protocol):
+    """What every plugin has.
+
+    Optional class attributes:
+
+    - ``requeue_on``: the events after which a pod that this plugin rejected is worth another try (default: all)
+    - ``static``: True where ``filter`` depends on the pod's class and the nodes' names, labels, taints and cordons
+      alone; its verdict is then computed once per class and kept until one of those changes
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique among the plugins; shown in diagnoses, score tables, metrics and the configuration."""
+
+
+@runtime_checkable
+class PreFilter(Plugin, Protocol):
+    """Refuses a pod as a whole, or steps aside."""
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:
+        """SKIP leaves this plugin's filter out for the pod; None goes on."""
+
+
+@runtime_checkable
+class Filter(Plugin, Protocol):
+    """Says on which nodes a pod cannot run."""
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterable[Reject]:
+        """One Reject per reason; masks are bool[node] over all nodes, whatever other plugins rejected."""
+
+
+@runtime_checkable
+class Score(Plugin, Protocol):
+    """Says how good the feasible nodes are."""
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
+        """int64[feasible], each 0 to MAX_SCORE, already normalised; None where all are equal."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProvisionClaim:
+    """PreBind: let the provisioner make a volume for a claim on the chosen node (``selected-node`` annotation)."""
+
+    claim: str
+    node: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BindVolume:
+    """PreBind: reserve an existing PersistentVolume for a claim (``claimRef``)."""
+
+    claim: str
+    volume: str
+
+
+PreBindWrite = ProvisionClaim | BindVolume
+"""A write that must be done, and be followed by the claim becoming Bound, before the pod is bound."""
+
+
+@runtime_checkable
+class Reserve(Plugin, Protocol):
+    """Takes something on the chosen node that is not a resource of the node itself."""
+
+    def reserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState, row: int) -> Refusal | tuple[PreBindWrite, ...]:
+        """Takes it, and returns the writes to be done before the bind; a Refusal where it is gone."""
+
+    def unreserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> None:
+        """Gives back what ``reserve`` took; idempotent, and fine where nothing was taken."""
+
+
+def requeue_on(plugin: Plugin) -> frozenset[events.ClusterEvent]:
+    """The events that can help a pod that the plugin rejected."""
+    found: frozenset[events.ClusterEvent] = getattr(plugin, "requeue_on", events.ALL)
+    return found

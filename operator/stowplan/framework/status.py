@@ -1,0 +1,117 @@
+"""What plugins answer and what becomes of it: a failure to schedule is a value that explains itself.
+
+Source of the texts: kubernetes v1.36.3 ``pkg/scheduler/framework/types.go`` (``FitError.Error``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Resolution(enum.Enum):
+    """Whether removing other pods from a node could make it acceptable."""
+
+    UNSCHEDULABLE = "Unschedulable"
+    UNRESOLVABLE = "UnschedulableAndUnresolvable"
+
+
+UNSCHEDULABLE = Resolution.UNSCHEDULABLE
+UNRESOLVABLE = Resolution.UNRESOLVABLE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reject:
+    """A filter's verdict on some nodes.
+
+    Attributes:
+        mask: bool[node], True where the node is rejected.
+        reason: shown to users, in kube-scheduler's words where it has them.
+        resolution: UNRESOLVABLE where evicting pods cannot help.
+    """
+
+    mask: Mask
+    reason: str
+    resolution: Resolution = UNSCHEDULABLE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """A pre-filter's verdict: the pod fits nowhere, whatever the nodes are."""
+
+    reason: str
+    resolution: Resolution = UNRESOLVABLE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that one plugin says against the nodes: its rejects in order, or a refusal of the pod as a whole."""
+
+    plugin: str
+    rejects: tuple[Reject, ...] = ()
+    refusal: Refusal | None = None
+
+
+class Diagnosis:
+    """Why a pod fits nowhere. Each node counts for the first plugin that rejects it, as in kube-scheduler.
+
+    Attributes:
+        total: number of nodes.
+        reasons: reason to number of nodes.
+        plugins: names of the plugins that rejected at least one node, in their order.
+        unresolvable: bool[node], True where evicting pods cannot help.
+        refusal: set where a plugin refused the pod before looking at nodes.
+    """
+
+    __slots__ = ("plugins", "reasons", "refusal", "total", "unresolvable")
+
+    def __init__(self, total: int, verdicts: Iterable[Verdict]) -> None:
+        self.total = total
+        self.reasons: dict[str, int] = {}
+        self.plugins: dict[str, None] = {}
+        self.refusal: Refusal | None = None
+        self.unresolvable: Mask = np.zeros(total, dtype=np.bool_)
+        left = np.ones(total, dtype=np.bool_)
+        for verdict in verdicts:
+            if verdict.refusal is not None:
+                self._refuse(verdict.plugin, verdict.refusal)
+                return
+            left = self._count(verdict, left)
+
+    def _refuse(self, plugin: str, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.reasons = {refusal.reason: self.total}
+        self.plugins = {plugin: None}
+        self.unresolvable[:] = refusal.resolution is UNRESOLVABLE
+
+    def _count(self, verdict: Verdict, left: Mask) -> Mask:
+        after = left
+        for reject in verdict.rejects:
+            hit = left & reject.mask
+            count = int(np.count_nonzero(hit))
+            if count:
+                self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + count
+                self.plugins[verdict.plugin] = None
+                if reject.resolution is UNRESOLVABLE:
+                    self.unresolvable |= hit
+                after = after & ~hit
+        return after
+
+    @property
+    def message(self) -> str:
+        """For users, e.g. ``0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint(s).``."""
+        head = f"0/{self.total} nodes are available"
+        if self.total == 0:
+            return "no nodes available to schedule pods"
+        if self.refusal is not None:
+            return f"{head}: {self.refusal.reason}."
+        if not self.reasons:
+            return head
+        parts = sorted(f"{count} {reason}" for reason, count in self.reasons.items())
+        return f"{head}: {', '.join(parts)}."

@@ -1,0 +1,114 @@
+"""What a pod asks of a node.
+
+Source of the rules: component-helpers v0.36.3 ``resource/helpers.go`` (``PodRequests``: containers, init and
+sidecar containers of KEP-753, overhead, pod-level resources of KEP-2837, in-place resize of KEP-1287) and
+kubernetes v1.36.3 ``pkg/scheduler/framework/types.go`` (``CalculateResource``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stowplan.model import objects, quantity
+
+Amounts = dict[str, int]
+"""Resource to integer amount: milli-CPU for ``cpu``, bytes or whole units for the others."""
+
+DEFAULT_MILLI_CPU = 100
+"""What a container without a CPU request counts as in scores. Source: ``pkg/scheduler/util/pod_resources.go``."""
+DEFAULT_MEMORY = 200 * 1024 * 1024
+"""What a container without a memory request counts as in scores, in bytes."""
+
+
+def amounts(quantities: objects.Quantities) -> Amounts:
+    """Quantities as integers. Raises InvalidObject."""
+    return {name: quantity.of(name, each) for name, each in quantities.items()}
+
+
+def _add(total: Amounts, more: Mapping[str, int]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def _max(total: Amounts, other: Mapping[str, int]) -> None:
+    for name, amount in other.items():
+        if amount > total.get(name, -1):
+            total[name] = amount
+
+
+def _pod_level(name: str) -> bool:
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
+
+
+def _has_pod_level(pod: objects.Pod) -> bool:
+    return pod.spec.resources is not None and any(map(_pod_level, pod.spec.resources.requests))
+
+
+def _resize_infeasible(pod: objects.Pod) -> bool:
+    for condition in pod.status.conditions:
+        if condition.type == "PodResizePending":
+            return condition.reason == "Infeasible"
+    return False
+
+
+def _container(pod: objects.Pod, container: objects.Container, status: objects.ContainerStatus | None) -> Amounts:
+    """The larger of what is asked, allocated and in use, while a resize is under way."""
+    asked = amounts(container.resources.requests)
+    if status is None or status.resources is None:
+        return asked
+    result = amounts(status.resources.requests)
+    _max(result, amounts(status.allocated_resources))
+    if not _resize_infeasible(pod):
+        _max(result, asked)
+    return result
+
+
+def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
+    """The requests of a pod.
+
+    Args:
+        pod: the pod.
+        missing: amounts that stand in where a container asks for none of that resource.
+
+    Raises:
+        InvalidObject: a quantity cannot be read.
+    """
+    statuses = {each.name: each for each in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+
+    def requests(container: objects.Container, *, live: bool) -> Amounts:
+        asked = _container(pod, container, statuses.get(container.name) if live else None)
+        return {**missing, **asked} if missing else asked
+
+    total: Amounts = {}
+    for container in pod.spec.containers:
+        _add(total, requests(container, live=True))
+    sidecars: Amounts = {}
+    init: Amounts = {}
+    for container in pod.spec.init_containers:
+        sidecar = container.restart_policy == "Always"
+        need = requests(container, live=sidecar)
+        if sidecar:
+            _add(total, need)
+            _add(sidecars, need)
+            _max(init, sidecars)
+        else:
+            _add(need, sidecars)
+            _max(init, need)
+    _max(total, init)
+    if pod.spec.resources is not None:
+        total.update({k: v for k, v in amounts(pod.spec.resources.requests).items() if _pod_level(k)})
+    _add(total, amounts(pod.spec.overhead))
+    return total
+
+
+def nonzero(pod: objects.Pod, requests: Mapping[str, int]) -> tuple[int, int]:
+    """(milli-CPU, bytes of memory) with defaults for containers that ask for none: what scores count.
+
+    Raises:
+        InvalidObject: a quantity cannot be read.
+    """
+    missing = {"cpu": DEFAULT_MILLI_CPU, "memory": DEFAULT_MEMORY}
+    if _has_pod_level(pod):
+        missing = {name: amount for name, amount in missing.items() if name not in requests}
+    full = pod_requests(pod, missing) if missing else dict(requests)
+    return full.get("cpu", 0), full.get("memory", 0)
