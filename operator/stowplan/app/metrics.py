@@ -1,0 +1,286 @@
+"""The metrics of one process: kube-scheduler's under its own names, and Stowplan's.
+
+The wiring makes one :class:`Metrics` and hands its methods to whoever has something to report; the server in
+:mod:`stowplan.app.health` renders it. What starts with ``scheduler_`` has the name, the labels, the buckets and the
+help text's sense of kube-scheduler 1.36 (pkg/scheduler/metrics/metrics.go), so that its dashboards and alerts fit.
+
+A method costs one to two microseconds: the labelled children are kept in dictionaries, and what a queue or a cache
+knows anyway is read when somebody scrapes (:class:`Sources`) rather than counted along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+import prometheus_client
+from prometheus_client import core, registry
+from prometheus_client import metrics as prometheus_metrics
+
+import stowplan
+
+Family = TypeVar("Family", bound=prometheus_metrics.MetricWrapperBase)
+Result = Literal["scheduled", "unschedulable", "error"]
+
+PLUGIN_SAMPLE: Final = 10
+"""Plugins are timed in one cycle of this many (pluginMetricsSamplePercent in pkg/scheduler/schedule_one.go)."""
+MAX_ATTEMPTS_LABEL: Final = 15
+"""From here on the ``attempts`` label of the SLI is ``15+`` (getAttemptsLabel in pkg/scheduler/schedule_one.go)."""
+
+
+def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
+    """Bucket bounds as client_golang's ExponentialBuckets makes them: by repeated multiplication."""
+    bounds = []
+    for _ in range(count):
+        bounds.append(start)
+        start *= factor
+    return tuple(bounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the gauges are read from when /metrics is asked for, in the event loop. None may take long."""
+
+    pending_pods: Callable[[], Mapping[str, int]]
+    """Pods by queue: active, backoff, unschedulable, gated; each of them always there."""
+    unschedulable_pods: Callable[[], Mapping[tuple[str, str], int]]
+    """Pods by (plugin, profile); a pod counts for each plugin that rejected it."""
+    cache_size: Callable[[], Mapping[str, int]]
+    """Objects by type: nodes, pods, assumed_pods."""
+    binds_in_flight: Callable[[], int]
+    watch_age: Callable[[], Mapping[str, float]]
+    """Seconds since the API server last said something, by resource."""
+    leader: Callable[[], bool]
+
+
+class _Children(dict[tuple[str, ...], Family], Generic[Family]):
+    """The children of a metric by label values; ``metric.labels()`` alone costs more than an observation."""
+
+    def __init__(self, family: Family) -> None:
+        super().__init__()
+        self._family: Family = family
+
+    def __missing__(self, values: tuple[str, ...]) -> Family:
+        child = self[values] = self._family.labels(*values)
+        return child
+
+
+class _Sampled(registry.Collector):
+    """Yields what was last read from the sources."""
+
+    def __init__(self) -> None:
+        self.families: tuple[core.Metric, ...] = ()
+
+    def collect(self) -> Iterable[core.Metric]:
+        return self.families
+
+
+class Metrics:
+    """All metrics, in a registry of their own; the recording methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Without this each series gets a companion that says when it was made; nothing of Kubernetes has or reads them.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry.CollectorRegistry()
+        self._sources: Sources | None = None
+        self._sampled = _Sampled()
+        self._registry.register(self._sampled)
+        prometheus_client.ProcessCollector(registry=self._registry)
+        self._cycles = 0
+        counter, histogram = self._counter, self._histogram
+
+        # kube-scheduler's.
+        self._attempts = _Children(counter(
+            "scheduler_schedule_attempts_total",
+            "Number of attempts to schedule pods, by the result: 'unschedulable' is no node, 'error' is a defect.",
+            "result", "profile",
+        ))  # fmt: skip
+        self._attempt_seconds = _Children(histogram(
+            "scheduler_scheduling_attempt_duration_seconds",
+            "Scheduling attempt latency in seconds (scheduling algorithm + binding).",
+            exponential(0.001, 2, 15), "result", "profile",
+        ))  # fmt: skip
+        self._algorithm_seconds = histogram(
+            "scheduler_scheduling_algorithm_duration_seconds",
+            "Scheduling algorithm latency in seconds.",
+            exponential(0.001, 2, 15),
+        )
+        self._pod_attempts = histogram(
+            "scheduler_pod_scheduling_attempts",
+            "Number of attempts to successfully schedule a pod.",
+            exponential(1, 2, 5),
+        )
+        self._pod_seconds = _Children(histogram(
+            "scheduler_pod_scheduling_sli_duration_seconds",
+            "Time from when a pod enters the scheduling queue until it is bound, over all attempts.",
+            exponential(0.01, 2, 20), "attempts",
+        ))  # fmt: skip
+        self._point_seconds = _Children(histogram(
+            "scheduler_framework_extension_point_duration_seconds",
+            "Latency for running all plugins of a specific extension point.",
+            exponential(0.0001, 2, 12), "extension_point", "status", "profile",
+        ))  # fmt: skip
+        self._plugin_seconds = _Children(histogram(
+            "scheduler_plugin_execution_duration_seconds",
+            "Duration for running a plugin at a specific extension point, in one cycle of ten.",
+            exponential(0.00001, 1.5, 20), "plugin", "extension_point", "status",
+        ))  # fmt: skip
+        self._incoming = _Children(counter(
+            "scheduler_queue_incoming_pods_total",
+            "Number of pods added to scheduling queues by event and queue type.",
+            "queue", "event",
+        ))  # fmt: skip
+        self._preemptions = counter("scheduler_preemption_attempts_total", "Total preemption attempts till now.")
+        self._victims = histogram(
+            "scheduler_preemption_victims", "Number of selected preemption victims.", exponential(1, 2, 7)
+        )
+
+        # Stowplan's.
+        self._bind_seconds = _Children(histogram(
+            "stowplan_bind_duration_seconds",
+            "Time from the request that binds a pod to its answer, by the result.",
+            exponential(0.001, 2, 14), "result",
+        ))  # fmt: skip
+        self._loop_lag = histogram(
+            "stowplan_event_loop_lag_seconds",
+            "How much later than asked for a timer fires: the time that one step kept everything else waiting.",
+            exponential(0.001, 2, 14),
+        )
+        self._reconciles = _Children(counter(
+            "stowplan_reconcile_total", "Reconciliations of an object, by its kind and the result.", "kind", "result",
+        ))  # fmt: skip
+        self._reconcile_seconds = _Children(histogram(
+            "stowplan_reconcile_duration_seconds",
+            "Time of one reconciliation, its writes included.",
+            exponential(0.001, 2, 14), "kind",
+        ))  # fmt: skip
+        self._requests = _Children(counter(
+            "stowplan_api_requests_total",
+            "Requests to the API server, by the HTTP status; code is 'none' where no answer came.",
+            "method", "resource", "code",
+        ))  # fmt: skip
+        self._request_seconds = _Children(histogram(
+            "stowplan_api_request_duration_seconds",
+            "Time from a request to its answer; a watch counts until it is established.",
+            exponential(0.001, 2, 14), "method", "resource",
+        ))  # fmt: skip
+
+    def attempt(self, result: Result, profile: str, seconds: float) -> None:
+        """A scheduling attempt has ended: with a bind, without a node, or by a defect."""
+        self._attempts[result, profile].inc()
+        self._attempt_seconds[result, profile].observe(seconds)
+
+    def algorithm(self, seconds: float) -> None:
+        """The placement alone has been decided: from filter to score."""
+        self._algorithm_seconds.observe(seconds)
+
+    def pod_scheduled(self, attempts: int, seconds: float) -> None:
+        """A pod is bound after so many attempts and seconds in the queue."""
+        label = str(attempts) if attempts < MAX_ATTEMPTS_LABEL else f"{MAX_ATTEMPTS_LABEL}+"
+        self._pod_attempts.observe(attempts)
+        self._pod_seconds[label,].observe(seconds)
+
+    def extension_point(self, point: str, status: str, profile: str, seconds: float) -> None:
+        """All plugins of one extension point have run; ``status`` is kube-scheduler's code, such as Success."""
+        self._point_seconds[point, status, profile].observe(seconds)
+
+    def sample_plugins(self) -> bool:
+        """Whether to time each plugin of the cycle that begins now: true once in ten."""
+        self._cycles = (self._cycles + 1) % PLUGIN_SAMPLE
+        return self._cycles == 0
+
+    def plugin(self, name: str, point: str, status: str, seconds: float) -> None:
+        """A plugin has run, in a cycle for which :meth:`sample_plugins` was true."""
+        self._plugin_seconds[name, point, status].observe(seconds)
+
+    def incoming(self, queue: str, event: str) -> None:
+        """A pod entered the queue (active, backoff, unschedulable, gated) because of an event."""
+        self._incoming[queue, event].inc()
+
+    def preemption(self, victims: int) -> None:
+        """Preemption was tried; ``victims`` pods have to go, none where it would not help."""
+        self._preemptions.inc()
+        if victims:
+            self._victims.observe(victims)
+
+    def bind(self, result: str, seconds: float) -> None:
+        """A bind was answered: ``bound``, or why not."""
+        self._bind_seconds[result,].observe(seconds)
+
+    def loop_lag(self, seconds: float) -> None:
+        """A timer of the event loop came late by so much."""
+        self._loop_lag.observe(seconds)
+
+    def reconcile(self, kind: str, result: str, seconds: float) -> None:
+        """An object of ours was reconciled."""
+        self._reconciles[kind, result].inc()
+        self._reconcile_seconds[kind,].observe(seconds)
+
+    def api_request(self, method: str, resource: str, code: int | None, seconds: float) -> None:
+        """The API server answered a request, or did not (``code`` None)."""
+        self._requests[method, resource, "none" if code is None else str(code)].inc()
+        self._request_seconds[method, resource].observe(seconds)
+
+    def attach(self, sources: Sources) -> None:
+        """Say where the gauges are read from; before that there are none."""
+        self._sources = sources
+
+    def sample(self) -> None:
+        """Read the sources; in the thread that owns what they read."""
+        if self._sources is not None:
+            self._sampled.families = tuple(_gauges(self._sources))
+
+    def render(self) -> bytes:
+        """The text format, with the gauges as last sampled: some 10 µs a line, so better in another thread."""
+        return prometheus_client.generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
+        return prometheus_client.Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> prometheus_client.Histogram:
+        return prometheus_client.Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+
+
+def _gauges(sources: Sources) -> Iterator[core.Metric]:
+    yield _gauge(
+        "scheduler_pending_pods",
+        "Number of pending pods, by the queue: 'active', 'backoff', 'unschedulable' (tried and failed) or 'gated'.",
+        [((queue,), pods) for queue, pods in sources.pending_pods().items()],
+        "queue",
+    )
+    yield _gauge(
+        "scheduler_unschedulable_pods",
+        "Number of unschedulable pods by the plugin that rejected them; a pod counts once for each such plugin.",
+        sources.unschedulable_pods().items(),
+        "plugin",
+        "profile",
+    )
+    yield _gauge(
+        "scheduler_cache_size",
+        "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",
+        [((kind,), size) for kind, size in sources.cache_size().items()],
+        "type",
+    )
+    yield _gauge(
+        "stowplan_binds_in_flight",
+        "Binds that the API server has not answered yet.",
+        [((), sources.binds_in_flight())],
+    )
+    yield _gauge(
+        "stowplan_watch_age_seconds",
+        "Time since the API server last said something about a resource.",
+        [((resource,), age) for resource, age in sources.watch_age().items()],
+        "resource",
+    )
+    yield _gauge("stowplan_leader", "Whether this replica is the one that writes.", [((), sources.leader())])
+    yield _gauge("stowplan_build_info", "The version that runs.", [((stowplan.__version__,), 1)], "version")
+
+
+def _gauge(
+    name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str
+) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
