@@ -1,0 +1,5 @@
+"""x"""
+
+import time
+
+time.sleep(1e6)
