@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -210,4 +209,4 @@ class Framework:
 
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name. Raises KeyError."""
-        return cast("Plugin", self._by_name[name])
+        return self._by_name[name]

@@ -162,6 +162,13 @@ class Snapshot(NodeTable):
             self._detach(pod, row)
         return pod
 
+    def replace_pod(self, pod: PodInfo) -> None:
+        """Takes over a newer PodInfo of a counted pod: same node, class and claims."""
+        self.pods[pod.uid] = pod
+        row = self.row_of.get(pod.node_name)
+        holder = self.orphans[pod.node_name] if row is None else self.on_node[row]
+        holder[pod.uid] = pod
+
     # ------------------------------------------------------------ namespaces, policies
 
     def put_namespace(self, name: str, labels: Mapping[str, str]) -> None:
