@@ -83,8 +83,12 @@ async def test_the_port_is_free_again_afterwards() -> None:
 
 
 async def test_every_interface_is_listened_at_when_the_host_is_left_out() -> None:
-    async with health.serve(fields.Address("", 0), health=health.Health(), measured=metrics.Metrics()) as address:
-        assert (await get(fields.Address("127.0.0.1", address.port), "/healthz"))[0] == 200
+    async with health.serve(LOCAL, health=health.Health(), measured=metrics.Metrics()) as free:
+        pass
+    everywhere = fields.Address("", free.port)
+    async with health.serve(everywhere, health=health.Health(), measured=metrics.Metrics()) as address:
+        assert address == everywhere
+        assert (await get(free, "/healthz"))[0] == 200
 
 
 @pytest.mark.parametrize(
