@@ -49,6 +49,11 @@ class Rule:
     field: str = ""
     reason: str = "FieldValueInvalid"
 
+    def to_json(self) -> dict[str, str]:
+        """The entry as a CRD carries it."""
+        entry = {"rule": self.cel, "message": self.message, "reason": self.reason, "fieldPath": self.field}
+        return {name: value for name, value in entry.items() if value}
+
 
 @dataclass(frozen=True)
 class CheckedRule(Generic[ModelT]):
@@ -99,16 +104,18 @@ class ApiModel(BaseModel):
     def _rules_hold(self) -> Self:
         for checked in self.checked_rules():
             if not checked.holds(self):
-                # The message is user text, not a template: braces in it would be taken for placeholders.
-                raise PydanticCustomError(
-                    "rule",
-                    "{where}{message}",
-                    {
-                        "where": f"{checked.rule.field.lstrip('.')}: " if checked.rule.field else "",
-                        "message": checked.rule.message,
-                    },
-                )
+                context = {"message": checked.rule.message, "field": checked.rule.field}
+                raise PydanticCustomError("rule", "{message}", context)
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the rules, in the form that a CRD takes them."""
+        found = handler(schema)
+        rules = (*(checked.rule for checked in cls.checked_rules()), *cls.transitions)
+        if rules:
+            handler.resolve_ref_schema(found)["x-kubernetes-validations"] = [rule.to_json() for rule in rules]
+        return found
 
     def to_json(self) -> dict[str, JsonValue]:
         """The object as the API server takes it: camelCase, plain JSON values, absent rather than null."""
@@ -130,8 +137,13 @@ def parse(model: type[ModelT], value: Mapping[str, object], *, what: str) -> Mod
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise errors.InvalidObject(what, dotted(first["loc"]) or "object", first["msg"]) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = dotted(first["loc"]) + first.get("ctx", {}).get("field", "")
+        raise errors.InvalidObject(what, field or "object", _PLAIN.get(first["type"], first["msg"])) from None
+
+
+_PLAIN = {"missing": "is required", "extra_forbidden": "there is no such field"}
+"""By pydantic's error type: what its message says, in the words of an API user."""
 
 
 def dotted(location: tuple[int | str, ...]) -> str:
@@ -207,14 +219,9 @@ Bool = Annotated[bool, Strict()]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """An RFC 1123 label: lower case letters, digits and dashes."""
 
-LabelKey = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
-        min_length=1,
-        max_length=317,
-    ),
-]
+LABEL_KEY_PATTERN = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+
+LabelKey = Annotated[str, StringConstraints(pattern=LABEL_KEY_PATTERN, min_length=1, max_length=317)]
 """The key of a label or annotation: an optional DNS prefix and a slash, then a name of at most 63 characters."""
 
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
@@ -244,7 +251,22 @@ def seconds(duration: str) -> float:
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
-INT_OR_STRING = {"x-kubernetes-int-or-string": True}
+@dataclass(frozen=True)
+class IntOrString:
+    """Marks a union of int and str: ``x-kubernetes-int-or-string``, with one message that says what may stand there."""
+
+    wanted: str
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Say one thing in place of one complaint for each member of the union."""
+        return core_schema.custom_error_schema(
+            handler(source), custom_error_type="int_or_string", custom_error_message=f"must be {self.wanted}"
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the mark."""
+        return {**handler(schema), "x-kubernetes-int-or-string": True}
+
 
 Quantity = Annotated[
     Int
@@ -254,24 +276,23 @@ Quantity = Annotated[
             pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$", max_length=64
         ),
     ],
-    Field(json_schema_extra=INT_OR_STRING),
+    IntOrString("a quantity such as 10Gi, 500m or 3"),
 ]
-"""A resource quantity that is not negative, such as ``10Gi``, ``500m`` or ``3``."""
+"""A resource quantity that is not negative; ``model.quantity`` reads it."""
 
 Ratio = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=1)]
     | Annotated[str, StringConstraints(pattern=r"^(0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$", max_length=16)],
-    Field(json_schema_extra=INT_OR_STRING),
+    IntOrString('a decimal above 0 and at most 1, as a string such as "0.7"'),
 ]
-"""A decimal above 0 and at most 1, such as ``"0.7"``; a string, because the API server keeps no floats."""
-
-PERCENT = r"(100|[1-9]?[0-9])%"
+"""A decimal above 0 and at most 1; a string, because the API server wants no floats."""
 
 IntOrPercent = Annotated[
-    Annotated[int, Strict(), Field(ge=0)] | Annotated[str, StringConstraints(pattern=f"^{PERCENT}$", max_length=4)],
-    Field(json_schema_extra=INT_OR_STRING),
+    Annotated[int, Strict(), Field(ge=0)]
+    | Annotated[str, StringConstraints(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)],
+    IntOrString("a number from 0, or a percentage such as 25%"),
 ]
-"""A number from 0, or a percentage such as ``25%``; :func:`share` reads it."""
+"""A number, or a percentage of some total; :func:`share` reads it."""
 
 
 def share(value: int | str, total: int, *, round_up: bool) -> int:

@@ -104,7 +104,7 @@ class UpdateStrategy(ApiModel):
     type: Literal["RollingUpdate", "OnDelete"] = "RollingUpdate"
     """RollingUpdate: members are replaced step by step, each step waiting until they are ready. OnDelete: a member
     gets the new template when somebody deletes its pod."""
-    order: Annotated[tuple[DnsLabel, ...], ListSet(max_items=32)] = ()
+    order: Annotated[tuple[DnsLabel, ...], Field(max_length=32)] = ()
     """Names of node sets, or roles: which sets are updated first. Sets that are not named follow in the order of
     nodeSets."""
     max_unavailable: IntOrPercent = 1
@@ -160,7 +160,7 @@ class StatefulClusterSpec(ApiModel):
     replicas: Annotated[Replicas | None, Nullable] = None
     """Shorthand for a cluster with one node set whose own replicas is left out: what kubectl scale and a
     HorizontalPodAutoscaler write."""
-    node_sets: Annotated[tuple[NodeSet, ...], ListMap("name", max_items=16), Field(min_length=1)]
+    node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=32)]
     """The kinds of member."""
     update_strategy: UpdateStrategy = UpdateStrategy()
     """How a changed template reaches the running members."""
@@ -267,7 +267,7 @@ class StatefulClusterStatus(ApiModel):
     """Those of them that have the template of the spec."""
     selector: str = ""
     """The label selector of the members, for kubectl scale and a HorizontalPodAutoscaler."""
-    node_sets: Annotated[tuple[NodeSetStatus, ...], ListMap("name", max_items=16)] = ()
+    node_sets: Annotated[tuple[NodeSetStatus, ...], ListMap("name", max_items=32)] = ()
     """The members by node set."""
     placement: tuple[PlacementStatus, ...] = ()
     """Where the members are, by failure domain of the policy."""

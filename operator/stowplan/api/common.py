@@ -5,12 +5,13 @@ Whoever writes or reads an object of ours takes its label and annotation names f
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from stowplan.api.base import ApiModel, Int, LabelKey, LabelValue, cel
+from stowplan.api.base import LABEL_KEY_PATTERN, ApiModel, Int, LabelKey, LabelValue, cel
 
 GROUP = "stowplan.dev"
 VERSION = "v1alpha1"
@@ -84,6 +85,14 @@ class LabelSelector(ApiModel):
     """Labels that a pod must carry with exactly these values."""
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=32)] = ()
     """Further requirements on labels."""
+
+    @cel(
+        f"!has(self.matchLabels) || self.matchLabels.all(key, size(key) <= 317 && key.matches('{LABEL_KEY_PATTERN}'))",
+        "the key of a label is a name of at most 63 characters, with an optional DNS name and a slash before it",
+        field=".matchLabels",
+    )
+    def _keys_are_label_keys(self) -> bool:
+        return all(len(key) <= 317 and re.fullmatch(LABEL_KEY_PATTERN, key) for key in self.match_labels)
 
 
 class Condition(ApiModel):

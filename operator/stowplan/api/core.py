@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from stowplan.api.base import ApiModel, DnsLabel, Int, LabelKey, Quantity, Weight, cel
+from stowplan.api.base import ApiModel, DnsLabel, Int, LabelKey, LabelValue, Quantity, Weight, cel
+from stowplan.api.common import GROUP, ROLE_LABEL_PREFIX
 
 OPEN = ConfigDict(extra="allow", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
 """For what is handed on: fields that are not named here are kept as they came."""
@@ -120,10 +121,19 @@ class TemplateMeta(ApiModel):
 
     model_config = OPEN
 
-    labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the objects made; Stowplan adds its own."""
+    labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = Field(default_factory=dict)
+    """Labels of the objects made; Stowplan adds its own, which start with stowplan.dev/ and role.stowplan.dev/."""
     annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations of the objects made."""
+
+    @cel(
+        "!has(self.labels) || self.labels.all(key,"
+        " !key.startsWith('stowplan.dev/') && !key.startsWith('role.stowplan.dev/'))",
+        "labels that start with stowplan.dev/ and role.stowplan.dev/ are set by Stowplan",
+        field=".labels",
+    )
+    def _our_labels_are_free(self) -> bool:
+        return not any(key.startswith((f"{GROUP}/", ROLE_LABEL_PREFIX)) for key in self.labels)
 
 
 class PodSpec(ApiModel):

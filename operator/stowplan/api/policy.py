@@ -10,13 +10,14 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field
 
 from stowplan.api.base import (
-    INT_OR_STRING,
     ApiModel,
     Bool,
     DnsLabel,
     Duration,
     Int,
+    IntOrString,
     LabelKey,
+    LabelValue,
     ListMap,
     ListSet,
     Nullable,
@@ -44,7 +45,7 @@ Enforcement = Literal["Required", "Preferred"]
 MaxPerDomain = Annotated[
     Annotated[int, Field(ge=1, strict=True)]
     | Annotated[str, Field(pattern=r"^(Minority|(100|[1-9][0-9]?)%)$", max_length=8)],
-    Field(json_schema_extra=INT_OR_STRING),
+    IntOrString("a number from 1, a percentage such as 40%, or Minority"),
 ]
 
 
@@ -188,8 +189,8 @@ class MediaPreference(ApiModel):
 
     key: LabelKey
     """The label of the node."""
-    values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], ListSet(max_items=16), Field(min_length=1)]
-    """Its values, best first."""
+    values: Annotated[tuple[LabelValue, ...], Field(min_length=1), ListSet(max_items=16)]
+    """The values that make a node better; any of them will do."""
     weight: Weight
     """How much a match counts, 1 to 100."""
 
@@ -197,8 +198,8 @@ class MediaPreference(ApiModel):
 class StorageMedia(ApiModel):
     """Which storage media are better."""
 
-    preferred: Annotated[tuple[MediaPreference, ...], ListMap("key", max_items=16)] = ()
-    """Node labels that make a node better for the pods of this policy."""
+    preferred: Annotated[tuple[MediaPreference, ...], Field(max_length=16)] = ()
+    """Node labels that make a node better for the pods of this policy, by the sum of the weights that match."""
 
 
 class StorageRules(ApiModel):
@@ -259,11 +260,11 @@ class SchedulingPolicySpec(ApiModel):
     the condition Conflicted."""
     failure_domains: Annotated[tuple[FailureDomain, ...], ListMap("name", max_items=16)] = ()
     """The kinds of failure domain, from broad to narrow."""
-    spread: Annotated[tuple[SpreadRule, ...], ListMap("name", max_items=16)] = ()
+    spread: Annotated[tuple[SpreadRule, ...], ListMap("name", max_items=32)] = ()
     """Rules that spread pods evenly."""
-    separate: Annotated[tuple[SeparateRule, ...], ListMap("name", max_items=16)] = ()
+    separate: Annotated[tuple[SeparateRule, ...], ListMap("name", max_items=32)] = ()
     """Rules that keep pods apart."""
-    colocate: Annotated[tuple[ColocateRule, ...], ListMap("name", max_items=16)] = ()
+    colocate: Annotated[tuple[ColocateRule, ...], ListMap("name", max_items=32)] = ()
     """Rules that bring pods together."""
     nodes: NodeRules | None = None
     """Which nodes may be used, and how much of them."""
@@ -305,24 +306,23 @@ class SchedulingPolicySpec(ApiModel):
     @cel(
         "!has(self.spread) || self.spread.all(r, has(self.failureDomains)"
         " && self.failureDomains.exists(d, d.name == r.domain))",
-        "a spread rule names a domain that failureDomains does not declare",
+        "the domain of a spread rule must be one of failureDomains",
         field=".spread",
     )
     def _spread_names_declared_domains(self) -> bool:
         return self._declares(self.spread)
 
     @cel(
-        "!has(self.spread) || self.spread.all(r, !has(r.within) || (has(self.failureDomains)"
+        "!has(self.spread) || self.spread.all(r, !has(r.within) || (r.within != r.domain && has(self.failureDomains)"
         " && self.failureDomains.exists(d, d.name == r.within)"
-        " && self.failureDomains.map(d, d.name).indexOf(r.within)"
-        " < self.failureDomains.map(d, d.name).indexOf(r.domain)))",
-        "within must name a failure domain that is declared before the rule's own domain, that is a broader one",
+        " && self.failureDomains.filter(d, d.name == r.within || d.name == r.domain)[0].name == r.within))",
+        "within must name one of failureDomains that stands before the domain of the rule, that is a broader one",
         field=".spread",
     )
     def _within_is_broader(self) -> bool:
         order = {domain.name: position for position, domain in enumerate(self.failure_domains)}
         return all(
-            rule.within in order and order[rule.within] < order.get(rule.domain, -1)
+            rule.within in order and order[rule.within] < order.get(rule.domain, len(order))
             for rule in self.spread
             if rule.within is not None
         )
@@ -330,7 +330,7 @@ class SchedulingPolicySpec(ApiModel):
     @cel(
         "!has(self.separate) || self.separate.all(r, has(self.failureDomains)"
         " && self.failureDomains.exists(d, d.name == r.domain))",
-        "a separate rule names a domain that failureDomains does not declare",
+        "the domain of a separate rule must be one of failureDomains",
         field=".separate",
     )
     def _separate_names_declared_domains(self) -> bool:
@@ -339,7 +339,7 @@ class SchedulingPolicySpec(ApiModel):
     @cel(
         "!has(self.colocate) || self.colocate.all(r, has(self.failureDomains)"
         " && self.failureDomains.exists(d, d.name == r.domain))",
-        "a colocate rule names a domain that failureDomains does not declare",
+        "the domain of a colocate rule must be one of failureDomains",
         field=".colocate",
     )
     def _colocate_names_declared_domains(self) -> bool:
@@ -417,7 +417,7 @@ class SchedulingPolicyStatus(ApiModel):
     """Where they are, by rule and group."""
     violations: Int = 0
     """How many entries of domains are violated."""
-    shadow: Shadow | None = None
+    shadow: Shadow = Shadow()
     """In mode DryRun: what the policy would have done."""
     conditions: Annotated[tuple[Condition, ...], ListMap("type", max_items=16)] = ()
     """Accepted, Satisfied, Conflicted, and Ready (Accepted and not Conflicted)."""
