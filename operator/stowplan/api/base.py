@@ -154,7 +154,7 @@ def dotted(location: tuple[int | str, ...]) -> str:
 
 @dataclass(frozen=True)
 class ListMap:
-    """A list whose items are told apart by one field: ``x-kubernetes-list-type: map``, or atomic with a CEL rule."""
+    """A list whose items are told apart by one field: ``x-kubernetes-list-type: map``."""
 
     key: str
     max_items: int

@@ -96,7 +96,7 @@ class LabelSelector(ApiModel):
 
 
 class Condition(ApiModel):
-    """A meta/v1 Condition; :mod:`stowplan.api.conditions` keeps lists of them."""
+    """One judgement of the object: a meta/v1 Condition."""
 
     model_config = ConfigDict(extra="ignore")
 

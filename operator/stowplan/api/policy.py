@@ -65,7 +65,7 @@ class WhenDomainDown(ApiModel):
     """Relax: the domain stops counting, so that the rest can be placed, and the skew heals when it is back. Wait: it
     goes on counting, and pods that would have to go there wait for it."""
     after: Duration | None = None
-    """With Relax: how long all nodes of the domain must have been unusable. Default: 5m."""
+    """With Relax: how long all nodes of the domain must have been unusable, such as 90s or 1h30m. Default: 5m."""
 
     @cel("!has(self.after) || self.action == 'Relax'", "only the action Relax has a time to wait", field=".after")
     def _after_belongs_to_relax(self) -> bool:
@@ -240,7 +240,7 @@ class Gang(ApiModel):
     group_by: Annotated[tuple[LabelKey, ...], ListSet(max_items=8)] = ()
     """Label keys of the pods: those with equal values are one gang. Absent: all pods together."""
     timeout: Duration = "5m"
-    """How long room is held for the first pods of a gang while the others are missing."""
+    """How long room is held for the first pods of a gang while the others are missing, such as 90s or 1h30m."""
 
     @cel("duration(self.timeout) > duration('0s')", "a gang needs a timeout above zero", field=".timeout")
     def _timeout_is_positive(self) -> bool:
