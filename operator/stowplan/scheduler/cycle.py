@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from stowplan.framework import plugin as plugin_api
 from stowplan.framework.events import ClusterEvent
-from stowplan.framework.plugin import CycleState, PreBindWrite
+from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Verdict
 from stowplan.model.pods import PodClass, PodInfo
@@ -75,20 +75,32 @@ class Scheduler:
         self.queue = queue
         self.framework_for = framework_for
 
-    def attempt(self, now: float, chance: int) -> Placed | Unplaced | None:
+    def attempt(self, now: float, chance: int, probe_for: Callable[[Framework], Probe]) -> Placed | Unplaced | None:
         """Decides about the next pod of the queue; None where there is none.
 
         Args:
             now: seconds of a monotonic clock.
             chance: a non-negative number that picks among equally good nodes.
+            probe_for: the clock that times the plugins of a profile.
+
+        Raises:
+            Exception: a plugin is defective; the pod is back in the queue.
         """
         queued = self.queue.pop()
         if queued is None:
             return None
-        pod = queued.pod
-        nodes = self.cache.snapshot
-        framework = self.framework_for(pod.cls)
-        state = CycleState()
+        try:
+            framework = self.framework_for(queued.pod.cls)
+            return self._decide(queued, framework, CycleState(probe_for(framework)), now, chance)
+        except Exception:
+            self.cache.forget(queued.pod)
+            self.queue.failed(queued, now)
+            raise
+
+    def _decide(
+        self, queued: QueuedPodInfo, framework: Framework, state: CycleState, now: float, chance: int
+    ) -> Placed | Unplaced:
+        pod, nodes = queued.pod, self.cache.snapshot
         result = framework.schedule(pod, nodes, state, chance)
         if isinstance(result, Diagnosis):
             return self._unplaced(queued, framework, result, now)

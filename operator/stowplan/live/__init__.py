@@ -1,0 +1,1 @@
+"""The scheduler on a real cluster: watch, decide, write. The pure half is in ``scheduler``."""

@@ -1,0 +1,189 @@
+"""The scheduling loop: decide in slices of a few milliseconds, bind beside it.
+
+A decision (``scheduler.cycle``) is synchronous; what it decided is carried out by a task of its own, so hundreds of
+pods may be on their way to the API server while the next is being decided. The loop stops deciding while enough binds
+are in flight: the API server is the limit then, and deciding later is deciding on newer news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from stowplan.framework.plugin import Probe
+from stowplan.framework.runtime import Framework
+from stowplan.kube import binder
+from stowplan.live import why
+from stowplan.live.feed import Feed
+from stowplan.live.observe import Observer
+from stowplan.live.prebind import PreBinder
+from stowplan.live.reporter import Reporter, reference
+from stowplan.scheduler.cycle import Placed, Scheduler, Unplaced
+from stowplan.scheduler.queue import Place
+
+log = structlog.get_logger(__name__)
+
+BINDS: Final = 64
+"""Binds in flight: enough to keep the API server busy, few enough that an answer still comes within a moment."""
+SLICE: Final = 0.004
+"""Seconds of decisions in a row before I/O gets its turn."""
+SWEEP: Final = 60.0
+"""Seconds between two sweeps of what no pod uses any more."""
+
+
+class SchedulingLoop:
+    """Runs while this process is the leader.
+
+    Args:
+        scheduler: decides.
+        feed: keeps the scheduler's cache and queue; already running.
+        binder: writes.
+        prebinder: does what volumes need before the bind.
+        reporter: tells users.
+        observer: is told of everything that is counted.
+        clock: seconds, monotonic.
+        chance: picks among equally good nodes.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        feed: Feed,
+        *,
+        binder: binder.Binder,
+        prebinder: PreBinder,
+        reporter: Reporter,
+        observer: Observer,
+        clock: Callable[[], float],
+        chance: random.Random,
+    ) -> None:
+        self._scheduler = scheduler
+        self._feed = feed
+        self._binder = binder
+        self._prebinder = prebinder
+        self._reporter = reporter
+        self._observer = observer
+        self._clock = clock
+        self._chance = chance
+        self._wake = asyncio.Event()
+        self.in_flight = 0
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Schedules until cancelled; what is in flight is cancelled with it."""
+        queue = self._scheduler.queue
+        sweep_at = self._clock() + SWEEP
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                now = self._clock()
+                queue.flush(now)
+                while self.in_flight < BINDS and self._clock() - now < SLICE:
+                    if not self._attempt(tasks):
+                        break
+                if self.in_flight < BINDS and queue.size(Place.ACTIVE):
+                    await asyncio.sleep(0)
+                    continue
+                if now >= sweep_at:
+                    sweep_at = now + SWEEP
+                    self._scheduler.cache.sweep(queue.classes())
+                await self._rest(min(queue.next_flush() or sweep_at, sweep_at))
+
+    async def _rest(self, until: float) -> None:
+        """Waits for something to happen, but not past ``until``."""
+        try:
+            async with asyncio.timeout(max(0.0, until - self._clock())):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    # ------------------------------------------------------------ decide
+
+    def _attempt(self, tasks: asyncio.TaskGroup) -> bool:
+        """Decides about one pod; whether there was one."""
+        started = self._clock()
+        try:
+            outcome = self._scheduler.attempt(started, self._chance.getrandbits(32), self._probe)
+        except Exception:  # a defect in a plugin must not stop the scheduling of all other pods
+            log.exception("decision failed")
+            self._observer.attempt("error", "", self._clock() - started)
+            return True
+        match outcome:
+            case None:
+                return False
+            case Unplaced():
+                self._unplaced(outcome, started)
+            case Placed():
+                self._observer.algorithm(self._clock() - started)
+                self.in_flight += 1
+                tasks.create_task(self._carry_out(outcome, started))
+        return True
+
+    def _probe(self, framework: Framework) -> Probe:
+        return self._observer.probe(framework.name)
+
+    def _unplaced(self, outcome: Unplaced, started: float) -> None:
+        message = outcome.diagnosis.message
+        if not outcome.repeated:
+            log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
+        self._reporter.failed(outcome.pod, message)
+        self._observer.attempt("unschedulable", outcome.framework.name, self._clock() - started)
+        self._observer.incoming("unschedulable", "ScheduleAttemptFailure")
+
+    # ------------------------------------------------------------ carry out
+
+    async def _carry_out(self, placed: Placed, started: float) -> None:
+        """Writes first what volumes need, then the bind; in the end the pod is bound or back in the queue."""
+        pod, node = placed.pod, placed.decision.node
+        flying = True
+        try:
+            if placed.writes:
+                self.in_flight -= 1  # provisioning takes its time and must not hold up other pods
+                flying = False
+                self._wake.set()
+                refused = await self._prebinder.run(placed)
+                if refused is not None:
+                    self._undo(placed, refused, started)
+                    return
+                self.in_flight += 1
+                flying = True
+            asked = self._clock()
+            outcome = await self._binder.bind(reference(pod), node, {binder.WHY: why.annotation(placed.decision)})
+            self._observer.bind(type(outcome).__name__, self._clock() - asked)
+            self._conclude(placed, outcome, started)
+        finally:
+            if flying:
+                self.in_flight -= 1
+            self._wake.set()
+
+    def _conclude(self, placed: Placed, outcome: binder.Outcome, started: float) -> None:
+        pod, node, now = placed.pod, placed.decision.node, self._clock()
+        match outcome:
+            case binder.Bound():
+                decision = placed.decision
+                log.info("bound", pod=pod.key, node=node, score=decision.score, feasible=decision.feasible)
+                self._reporter.scheduled(pod, node)
+                self._observer.attempt("scheduled", placed.framework.name, now - started)
+                self._observer.bound(placed.queued.attempts, now - placed.queued.added)
+            case binder.PodGone() | binder.AlreadyBound():
+                log.info("placement dropped", pod=pod.key, node=node, because=type(outcome).__name__)
+                self._scheduler.undo(placed, now, retry=False)
+            case binder.Refused(message) | binder.Unknown(message):
+                self._undo(placed, message, started)
+
+    def _undo(self, placed: Placed, message: str, started: float) -> None:
+        now = self._clock()
+        log.warning("not bound", pod=placed.pod.key, node=placed.decision.node, reason=message)
+        retry = placed.pod.uid in self._feed.waiting
+        self._scheduler.undo(placed, now, retry=retry)
+        if retry:
+            self._reporter.failed(placed.pod, message)
+            self._observer.incoming("backoff", "ScheduleAttemptFailure")
+        self._observer.attempt("error", placed.framework.name, now - started)

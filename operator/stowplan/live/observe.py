@@ -1,0 +1,31 @@
+"""What the scheduling loop reports while it runs; ``app`` turns it into metrics."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from stowplan.framework.plugin import Probe
+
+Result = Literal["scheduled", "unschedulable", "error"]
+
+
+class Observer(Protocol):
+    """Told of everything that is counted or timed. Called in the event loop; must be quick and must not raise."""
+
+    def probe(self, profile: str) -> Probe:
+        """The clock of one decision."""
+
+    def algorithm(self, seconds: float) -> None:
+        """A decision was made, from filter to reserve."""
+
+    def attempt(self, result: Result, profile: str, seconds: float) -> None:
+        """An attempt has ended: with a bind, without a node, or by an error."""
+
+    def bound(self, attempts: int, seconds: float) -> None:
+        """A pod is bound after so many attempts, ``seconds`` after it was first queued."""
+
+    def bind(self, outcome: str, seconds: float) -> None:
+        """The API server has answered a bind."""
+
+    def incoming(self, queue: str, event: str) -> None:
+        """A pod has entered a queue because of an event."""

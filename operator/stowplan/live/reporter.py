@@ -1,0 +1,93 @@
+"""Tells users why a pod waits: the PodScheduled condition and the FailedScheduling event, never in the way of a bind.
+
+The loop hands over what it found; a few workers write it. Per pod only the newest finding is kept, so a flood of
+pods that fit nowhere costs a bounded number of writes at a time and the binds go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import structlog
+
+from stowplan import errors
+from stowplan.kube import events, session, writes
+from stowplan.model import objects
+from stowplan.model.pods import PodInfo
+
+log = structlog.get_logger(__name__)
+
+
+def reference(pod: PodInfo) -> objects.Pod:
+    """As much of the API object as a write needs."""
+    meta = objects.ObjectMeta(namespace=pod.namespace, name=pod.name, uid=pod.uid)
+    conditions = []
+    if pod.scheduled_message:
+        conditions.append(_unschedulable(pod.scheduled_message))
+    return objects.Pod(metadata=meta, status=objects.PodStatus(conditions=conditions))
+
+
+def _unschedulable(message: str) -> objects.PodCondition:
+    return objects.PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Finding:
+    pod: PodInfo
+    message: str
+
+
+class Reporter:
+    """Writes why pods wait.
+
+    Args:
+        api: where to.
+        recorder: for the events.
+        workers: conditions written at a time.
+    """
+
+    def __init__(self, api: session.Api, recorder: events.Recorder, *, workers: int = 4) -> None:
+        self._api = api
+        self._recorder = recorder
+        self._workers = workers
+        self._findings: dict[str, _Finding] = {}
+        self._ready = asyncio.Semaphore(0)
+
+    def scheduled(self, pod: PodInfo, node: str) -> None:
+        """The pod was bound."""
+        self._findings.pop(pod.uid, None)
+        self._recorder.scheduled(reference(pod), node)
+
+    def failed(self, pod: PodInfo, message: str) -> None:
+        """The pod fits nowhere, or could not be bound."""
+        self._recorder.failed_scheduling(reference(pod), message)
+        if pod.scheduled_message == message:
+            return
+        known = pod.uid in self._findings
+        self._findings[pod.uid] = _Finding(pod, message)
+        if not known:
+            self._ready.release()
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            await self._ready.acquire()
+            if not self._findings:
+                continue
+            uid = next(iter(self._findings))
+            finding = self._findings.pop(uid)
+            try:
+                await writes.patch_pod_status(
+                    self._api, reference(finding.pod), condition=_unschedulable(finding.message)
+                )
+                finding.pod.scheduled_message = finding.message
+            except (errors.NotFound, errors.Conflict):
+                pass  # the pod is gone
+            except (errors.ApiError, errors.ApiUnreachable) as error:
+                log.warning("condition not written", pod=finding.pod.key, error=str(error))

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.model import objects
+from stowplan.model.pods import Interner, PodInfo
+from stowplan.scheduler.queue import FLUSH_AFTER, Place, QueuedPodInfo, SchedulingQueue
+
+INTERNER = Interner()
+NODE_ADDED, POD_REMOVED = ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED
+
+
+def pending(name: str, *, priority: int = 0, gated: bool = False, cpu: str = "1") -> PodInfo:
+    gates = [objects.PodSchedulingGate("example.com/wait")] if gated else []
+    resources = objects.ResourceRequirements(requests={"cpu": cpu})
+    spec = objects.PodSpec(
+        priority=priority, scheduling_gates=gates, containers=[objects.Container(name="c", resources=resources)]
+    )
+    return INTERNER.pod(objects.Pod(metadata=objects.ObjectMeta(name=name, namespace="ns", uid=name), spec=spec))
+
+
+def popped(queue: SchedulingQueue) -> QueuedPodInfo:
+    queued = queue.pop()
+    assert queued is not None
+    return queued
+
+
+def order(queue: SchedulingQueue) -> list[str]:
+    names = []
+    while (queued := queue.pop()) is not None:
+        names.append(queued.pod.name)
+    return names
+
+
+def test_higher_priority_comes_first_then_who_waits_longer() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("late"), 3)
+    queue.put(pending("early"), 1)
+    queue.put(pending("urgent", priority=10), 5)
+    assert order(queue) == ["urgent", "early", "late"]
+
+
+def test_a_pod_that_fits_nowhere_waits_for_an_event_that_can_help() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.unschedulable(popped(queue), ["NodeResourcesFit"], frozenset({NODE_ADDED}), 0)
+    assert queue.happened([POD_REMOVED], 100) == 0
+    assert queue.pop() is None
+    assert queue.happened([NODE_ADDED], 100) == 1
+    assert order(queue) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"),
+    [pytest.param(1, 1, id="first"), pytest.param(2, 2, id="second"), pytest.param(4, 8, id="fourth"),
+     pytest.param(5, 10, id="capped"), pytest.param(5000, 10, id="no overflow")],
+)  # fmt: skip
+def test_backoff_doubles_up_to_the_cap(attempts: int, seconds: float) -> None:
+    assert SchedulingQueue().backoff(attempts) == seconds
+
+
+def test_an_event_during_backoff_does_not_shorten_it() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.unschedulable(popped(queue), ["x"], frozenset({NODE_ADDED}), 0)
+    queue.happened([NODE_ADDED], 0.5)
+    assert queue.size(Place.BACKOFF) == 1
+    assert queue.next_flush() == 1
+    assert queue.flush(0.9) == 0
+    assert queue.flush(1.0) == 1
+    assert order(queue) == ["a"]
+
+
+def test_a_failed_bind_is_tried_again_after_its_backoff() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.failed(popped(queue), 0)
+    assert queue.pop() is None
+    queue.flush(1)
+    assert popped(queue).attempts == 2
+
+
+def test_what_events_missed_is_flushed() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.unschedulable(popped(queue), ["x"], frozenset(), 0)
+    assert queue.next_flush() == FLUSH_AFTER
+    assert queue.flush(FLUSH_AFTER - 1) == 0
+    assert queue.flush(FLUSH_AFTER) == 1
+    assert order(queue) == ["a"]
+
+
+def test_gated_pods_are_not_tried_until_the_gates_are_gone() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a", gated=True), 0)
+    assert queue.size(Place.GATED) == 1
+    assert queue.pop() is None
+    queue.put(pending("a"), 1)
+    assert order(queue) == ["a"]
+
+
+def test_a_changed_spec_is_worth_a_new_try_and_a_changed_status_is_not() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.unschedulable(popped(queue), ["x"], frozenset({NODE_ADDED}), 0)
+    queue.put(pending("a"), 100)
+    assert queue.pop() is None
+    queue.put(pending("a", cpu="500m"), 100)
+    assert order(queue) == ["a"]
+
+
+def test_a_removed_pod_does_not_come_back_out_of_a_heap() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.remove("a")
+    queue.remove("a")
+    assert queue.pop() is None
+    assert len(queue) == 0
+    assert queue.next_flush() is None
+
+
+@dataclasses.dataclass
+class Expected:
+    """What a plain list says about one pod."""
+
+    place: Place
+    priority: int
+    joined: float
+    ready_at: float = 0.0
+    waits_for: frozenset[ClusterEvent] = frozenset()
+    since: float = 0.0
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """The queue against a dictionary that is searched from end to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = SchedulingQueue()
+        self.model: dict[str, Expected] = {}
+        self.out: dict[str, tuple[QueuedPodInfo, Expected]] = {}
+        self.now = 0.0
+
+    @rule(name=st.sampled_from("abcdef"), priority=st.integers(0, 2), gated=st.booleans())
+    def put(self, name: str, priority: int, gated: bool) -> None:
+        self.now += 0.25
+        if name in self.out or name in self.model:
+            return
+        self.queue.put(pending(name, priority=priority, gated=gated), self.now)
+        self.model[name] = Expected(Place.GATED if gated else Place.ACTIVE, priority, self.now)
+
+    @rule(name=st.sampled_from("abcdef"))
+    def remove(self, name: str) -> None:
+        self.queue.remove(name)
+        self.model.pop(name, None)
+
+    @rule()
+    def pop(self) -> None:
+        active = [(-e.priority, e.joined, n) for n, e in self.model.items() if e.place is Place.ACTIVE]
+        queued = self.queue.pop()
+        if not active:
+            assert queued is None
+            return
+        assert queued is not None
+        first = self.model.pop(queued.pod.name)
+        assert (-first.priority, first.joined) == min(active)[:2]
+        self.out[queued.pod.name] = (queued, first)
+
+    @precondition(lambda self: bool(self.out))
+    @rule(data=st.data(), events=st.frozensets(st.sampled_from([NODE_ADDED, POD_REMOVED])), failed=st.booleans())
+    def give_back(self, data: st.DataObject, events: frozenset[ClusterEvent], failed: bool) -> None:
+        self.now += 0.25
+        name = data.draw(st.sampled_from(sorted(self.out)))
+        queued, expected = self.out.pop(name)
+        expected.ready_at = self.now + self.queue.backoff(queued.attempts)
+        if failed:
+            self.queue.failed(queued, self.now)
+            expected.place = Place.BACKOFF
+        else:
+            self.queue.unschedulable(queued, ["x"], events, self.now)
+            expected.place, expected.waits_for, expected.since = Place.UNSCHEDULABLE, events, self.now
+        self.model[name] = expected
+
+    @rule(event=st.sampled_from([NODE_ADDED, POD_REMOVED]), later=st.sampled_from([0.5, 3.0]))
+    def happens(self, event: ClusterEvent, later: float) -> None:
+        self.now += later
+        self.queue.happened([event], self.now)
+        for expected in self.model.values():
+            if expected.place is Place.UNSCHEDULABLE and event in expected.waits_for:
+                self._wake(expected)
+
+    @rule(later=st.sampled_from([0.5, 20.0, FLUSH_AFTER]))
+    def flush(self, later: float) -> None:
+        self.now += later
+        self.queue.flush(self.now)
+        for expected in self.model.values():
+            if (expected.place is Place.BACKOFF and expected.ready_at <= self.now) or (
+                expected.place is Place.UNSCHEDULABLE and self.now - expected.since >= FLUSH_AFTER
+            ):
+                self._wake(expected)
+
+    def _wake(self, expected: Expected) -> None:
+        expected.place = Place.ACTIVE if expected.ready_at <= self.now else Place.BACKOFF
+        if expected.place is Place.ACTIVE:
+            expected.joined = self.now
+
+    @invariant()
+    def every_pod_is_where_it_should_be(self) -> None:
+        assert {queued.pod.name: queued.place for queued in self.queue.pods()} == {
+            name: expected.place for name, expected in self.model.items()
+        }
+        for place in Place:
+            assert self.queue.size(place) == sum(e.place is place for e in self.model.values())
+
+
+TestQueueMachine = QueueMachine.TestCase
