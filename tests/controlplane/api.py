@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
+_FOREVER = aiohttp.ClientTimeout(total=None, connect=10)
 _PLURALS = {"Endpoints": "endpoints"}
 
 
@@ -109,6 +110,24 @@ class Api:
         except ApiFailure as failure:
             if failure.status != 404 or not missing_ok:
                 raise
+
+    async def watch(self, path: str, resource_version: str) -> AsyncIterator[Manifest]:
+        """Yield the events `{"type": "ADDED", "object": {...}}` of a collection after a version, until it is closed.
+
+        Raises:
+            ApiFailure: the API server ends the watch with an error, such as 410 for a version that is too old.
+        """
+        assert self._session is not None, "use `async with`"
+        query = {"watch": "true", "resourceVersion": resource_version}
+        async with self._session.get(path, params=query, timeout=_FOREVER, read_bufsize=2**20) as response:
+            if response.status >= 400:
+                raise ApiFailure(f"WATCH {path}", response.status, "", await response.text())
+            async for line in response.content:
+                event: Manifest = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise ApiFailure(f"WATCH {path}", status["code"], status["reason"], status["message"])
+                yield event
 
     async def wait(
         self, path: str, until: Callable[[Manifest], bool], *, within: float = 20, what: str = ""

@@ -34,7 +34,7 @@ from tests.controlplane import binaries, components, stages
 from tests.controlplane.access import Access
 from tests.controlplane.api import STRATEGIC, Api, wait_until
 from tests.controlplane.errors import ControlPlaneError
-from tests.controlplane.nodes import MANAGED, NOT_READY_TAINT, Layout
+from tests.controlplane.nodes import HOSTNAME, MANAGED, NOT_READY_TAINT, Layout
 from tests.controlplane.process import Process
 
 T = TypeVar("T")
@@ -290,6 +290,8 @@ class ControlPlane:
         if options.layout is not None:
             told("nodes")
             run(self.create_nodes(options.layout))
+        if options.provisioner:
+            run(self._wait_storage())
         self._check_alive()
 
     async def _write_basics(self) -> None:
@@ -298,6 +300,19 @@ class ControlPlane:
                 await api.create(manifest)
             if self.options.controllers:
                 await api.wait("/api/v1/namespaces/default/serviceaccounts/default", lambda _: True, within=60)
+
+    async def _wait_storage(self) -> None:
+        """Return when the driver has told how much space each node has: a scheduler refuses pods before that."""
+
+        async def look() -> bool | None:
+            nodes = {node["metadata"]["name"] for node in await api.list("/api/v1/nodes")}
+            capacities = await api.list("/apis/storage.k8s.io/v1/csistoragecapacities")
+            told = {each["nodeTopology"]["matchLabels"].get(HOSTNAME)
+                    for each in capacities if each["storageClassName"] == "local"}  # fmt: skip
+            return True if nodes <= told else None
+
+        async with self.api() as api:
+            await wait_until(look, what="the CSIStorageCapacity of all nodes")
 
     def _check_alive(self) -> None:
         for process in self.processes.values():
