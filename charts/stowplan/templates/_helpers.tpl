@@ -1,0 +1,66 @@
+{{/* Name of the chart, as a label value. */}}
+{{- define "stowplan.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of all objects: the release's, with the chart's unless it is in there already. */}}
+{{- define "stowplan.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "stowplan.name" . }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- $full | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "stowplan.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "stowplan.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is required where serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "stowplan.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "stowplan.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "stowplan.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "stowplan.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "stowplan.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{/* The configuration file: the values, and what has to agree with other objects of this chart. */}}
+{{- define "stowplan.configuration" -}}
+{{- $lease := dict "resourceName" (include "stowplan.fullname" .) "resourceNamespace" .Release.Namespace }}
+{{- $config := deepCopy .Values.config }}
+{{- $_ := set $config "leaderElection" (merge $lease $config.leaderElection) }}
+{{- $_ := set $config "metricsBindAddress" (printf ":%d" (int .Values.metrics.port)) }}
+{{- $_ := set $config "apiVersion" "config.stowplan.dev/v1alpha1" }}
+{{- $_ := set $config "kind" "StowplanConfiguration" }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* What the schema cannot say: values that contradict each other. */}}
+{{- define "stowplan.check" -}}
+{{- if not .Values.config.leaderElection.leaderElect }}
+{{- if gt (int .Values.replicaCount) 1 }}
+{{- fail "replicaCount above 1 needs config.leaderElection.leaderElect: true" }}
+{{- end }}
+{{- if .Values.fencing.enabled }}
+{{- fail "fencing.enabled needs config.leaderElection.leaderElect: true" }}
+{{- end }}
+{{- end }}
+{{- end }}
