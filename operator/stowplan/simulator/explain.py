@@ -1,0 +1,90 @@
+"""Why each node is or is not feasible for a pod, and the scores of those that are.
+
+Each pod is judged alone against the state as it is; one that has a node is judged as if it had none yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from stowplan.framework.plugin import CycleState
+from stowplan.framework.runtime import Framework
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis, Verdict
+from stowplan.model.pods import PodInfo
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rejection:
+    """One plugin's reason against one node."""
+
+    plugin: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scored:
+    """The weighted total of one node and the weighted score of each plugin that had something to say."""
+
+    total: int
+    plugins: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the scheduler thinks of a pod.
+
+    Attributes:
+        pod: ``namespace/name``.
+        feasible: names of the feasible nodes, sorted.
+        rejected: node to every rejection by every plugin, in the order of the plugins.
+        unschedulable: ``0/N nodes are available: …``, or None where there is a feasible node.
+        scores: feasible node to its scores.
+        chosen: the best node, the first by name among equals, or None.
+    """
+
+    pod: str
+    feasible: list[str]
+    rejected: dict[str, list[Rejection]]
+    unschedulable: str | None
+    scores: dict[str, Scored]
+    chosen: str | None
+
+
+def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
+    """Judges one pod."""
+    if pod.uid in nodes.pods:
+        nodes = nodes.fork()
+        nodes.remove_pod(pod.uid)
+    state = CycleState()
+    verdicts = list(framework.verdicts(pod, nodes, state))
+    rejected = _rejections(nodes, verdicts)
+    names = [nodes.name(row) for row in range(len(nodes))]
+    rows = np.array([row for row, name in enumerate(names) if name not in rejected], dtype=np.intp)
+    if not len(rows):
+        message = Diagnosis(len(nodes), verdicts).message
+        return Explanation(pod.key, [], rejected, message, {}, None)
+    table = framework.score(pod, nodes, state, rows)
+    scores = {
+        names[row]: Scored(
+            total=int(table.total[at]),
+            plugins={plugin: weight * int(values[at]) for plugin, (weight, values) in table.plugins.items()},
+        )
+        for at, row in enumerate(rows.tolist())
+    }
+    chosen = min(scores, key=lambda name: (-scores[name].total, name))
+    return Explanation(pod.key, sorted(scores), rejected, None, scores, chosen)
+
+
+def _rejections(nodes: Snapshot, verdicts: list[Verdict]) -> dict[str, list[Rejection]]:
+    rejected: dict[str, list[Rejection]] = {}
+    for verdict in verdicts:
+        if verdict.refusal is not None:
+            for row in range(len(nodes)):
+                rejected.setdefault(nodes.name(row), []).append(Rejection(verdict.plugin, verdict.refusal.reason))
+        for reject in verdict.rejects:
+            for row in np.flatnonzero(reject.mask).tolist():
+                rejected.setdefault(nodes.name(row), []).append(Rejection(verdict.plugin, reject.reason))
+    return rejected

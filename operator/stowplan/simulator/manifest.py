@@ -1,0 +1,180 @@
+"""Kubernetes objects out of text: YAML or JSON, one or many documents, single objects or lists.
+
+Reads what ``kubectl get … -o json`` and ``-o yaml`` print and what users write by hand. Kinds that scheduling does not
+look at are passed over. What an API server would have filled in (the namespace, a uid, requests from limits, the
+priority of a class) is filled in here, so that a manifest is judged as the object it becomes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+import msgspec
+import yaml
+
+from stowplan import errors
+from stowplan.api import base, cluster, common, policy
+from stowplan.model import objects
+
+
+@dataclasses.dataclass(slots=True)
+class Manifests:
+    """What was read, by kind.
+
+    Attributes:
+        objects: everything that the scheduler watches, in the order read.
+        policies: SchedulingPolicies.
+        clusters: StatefulClusters.
+    """
+
+    objects: list[objects.KubeObject] = dataclasses.field(default_factory=list)
+    policies: list[policy.SchedulingPolicy] = dataclasses.field(default_factory=list)
+    clusters: list[cluster.StatefulCluster] = dataclasses.field(default_factory=list)
+
+
+class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as Kubernetes reads it: a timestamp is text, as is everything but numbers, truth values and null."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read(sources: Iterable[tuple[str, bytes]]) -> Manifests:
+    """Reads all sources as one state.
+
+    Args:
+        sources: (name for messages, content) of each.
+
+    Raises:
+        UsageError: something is not YAML or JSON, or an object cannot be understood; one line names the source, the
+            object and the field.
+    """
+    found = Manifests()
+    for name, content in sources:
+        for document in _documents(name, content):
+            for item in _items(name, document):
+                _take(found, name, item)
+    _default_priorities(found.objects)
+    return found
+
+
+def _documents(name: str, content: bytes) -> Iterator[object]:
+    if content.lstrip()[:1] in (b"{", b"["):
+        try:
+            yield msgspec.json.decode(content)
+        except msgspec.DecodeError as error:
+            raise errors.UsageError(f"{name}: not JSON: {error}") from error
+        return
+    try:
+        yield from yaml.load_all(content, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark is not None else ""
+        raise errors.UsageError(f"{name}: not YAML{where}: {getattr(error, 'problem', None) or error}") from error
+
+
+def _items(name: str, document: object) -> Iterator[dict[str, object]]:
+    """The objects of a document: itself, or the items of a List, however deep."""
+    if document is None:
+        return
+    if isinstance(document, list):
+        for item in document:
+            yield from _items(name, item)
+        return
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        raise errors.UsageError(f"{name}: expected Kubernetes objects with apiVersion and kind")
+    if document["kind"].endswith("List") and "items" in document:
+        kind = document["kind"].removesuffix("List")
+        for item in document["items"] or []:
+            typed = {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
+            yield from _items(name, {**typed, **item} if isinstance(item, dict) else item)
+        return
+    yield cast("dict[str, object]", _without_nulls(document))
+
+
+def _without_nulls(value: object) -> object:
+    """An explicit null is an absent field, as for the API server."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    return value
+
+
+def _take(found: Manifests, source: str, item: dict[str, object]) -> None:
+    version, kind = str(item.get("apiVersion", "")), str(item["kind"])
+    metadata = item.get("metadata")
+    named = metadata.get("name", "") if isinstance(metadata, Mapping) else ""
+    what = f"{source}: {kind} {named}".rstrip()
+    if version == common.API_VERSION and kind in (policy.KIND, cluster.KIND):
+        _take_ours(found, what, kind, item)
+        return
+    type_ = objects.KINDS.get((version, kind))
+    if type_ is None:
+        return
+    try:
+        decoded = msgspec.convert(item, type_)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at `$.")
+        raise errors.UsageError(f"{what}: {where.rstrip('`') or 'object'}: {problem}") from error
+    if not decoded.metadata.name:
+        raise errors.UsageError(f"{what}: metadata.name: is required")
+    _default(decoded)
+    found.objects.append(decoded)
+
+
+def _take_ours(found: Manifests, what: str, kind: str, item: dict[str, object]) -> None:
+    try:
+        if kind == policy.KIND:
+            found.policies.append(base.parse(policy.SchedulingPolicy, item, what=what))
+        else:
+            found.clusters.append(base.parse(cluster.StatefulCluster, item, what=what))
+    except errors.InvalidObject as error:
+        raise errors.UsageError(str(error)) from error
+
+
+_CLUSTER_SCOPED = (
+    objects.Node,
+    objects.Namespace,
+    objects.PersistentVolume,
+    objects.StorageClass,
+    objects.CSINode,
+    objects.CSIDriver,
+    objects.PriorityClass,
+)
+
+
+def _default(item: objects.KubeObject) -> None:
+    """What the API server fills in. Source: kubernetes v1.36.3 ``pkg/apis/core/v1/defaults.go``."""
+    meta = item.metadata
+    if not meta.namespace and not isinstance(item, _CLUSTER_SCOPED):
+        meta.namespace = "default"
+    if not meta.uid:
+        meta.uid = f"{type(item).__name__}/{item.key}"
+    match item:
+        case objects.Pod():
+            spec = item.spec
+            for container in (*spec.containers, *spec.init_containers):
+                container.resources.requests = {**container.resources.limits, **container.resources.requests}
+            if spec.resources is not None:
+                spec.resources.requests = {**spec.resources.limits, **spec.resources.requests}
+        case objects.Node():
+            if not item.status.allocatable:
+                item.status.allocatable = dict(item.status.capacity)
+
+
+def _default_priorities(items: list[objects.KubeObject]) -> None:
+    """``spec.priority`` of pods that name a class only, as the Priority admission plugin sets it."""
+    classes = {each.metadata.name: each for each in items if isinstance(each, objects.PriorityClass)}
+    fallback = next((each for each in classes.values() if each.global_default), None)
+    for item in items:
+        if isinstance(item, objects.Pod) and item.spec.priority == 0:
+            named = classes.get(item.spec.priority_class_name) if item.spec.priority_class_name else fallback
+            if named is not None:
+                item.spec.priority = named.value
+                item.spec.preemption_policy = item.spec.preemption_policy or named.preemption_policy

@@ -1,0 +1,53 @@
+"""Where all pending pods would go: in queue order, each placed before the next. Nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SILENT
+from stowplan.plugins import scheduling_gates
+from stowplan.scheduler.cycle import Placed, Scheduler
+
+AFTER_BACKOFF = 60.0
+"""More seconds than any backoff, fewer than until the queue's flush."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placement:
+    """A pod and the node that it would get."""
+
+    pod: str
+    node: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unschedulable:
+    """A pod that would get none, and why."""
+
+    pod: str
+    reason: str
+
+
+def plan(scheduler: Scheduler) -> Iterator[Placement | Unschedulable]:
+    """Places every pod of the queue and leaves it in the scheduler's cache, so that the result can be counted.
+
+    Among equally good nodes the first one is taken, so the same input gives the same plan. A pod that fits nowhere is
+    tried again, as the live scheduler would, when pods placed after it may have made room for it (an affinity to one
+    of them, or a spread that was waiting for another domain to fill). Those that fit nowhere come last.
+    """
+    now = 0.0
+    while True:
+        placed = 0
+        while (outcome := scheduler.attempt(now, 0, lambda _: SILENT)) is not None:
+            if isinstance(outcome, Placed):
+                placed += 1
+                yield Placement(outcome.pod.key, outcome.decision.node)
+        if not placed:
+            break
+        now += AFTER_BACKOFF
+        if not scheduler.queue.happened([ClusterEvent.POD_ADDED], now):
+            break
+    for queued in sorted(scheduler.queue.pods(), key=lambda each: each.pod.key):
+        yield Unschedulable(queued.pod.key, scheduling_gates.held_by(queued.pod) or queued.message)

@@ -1,0 +1,87 @@
+"""Explanations and plans as text for people: plain columns as kubectl prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stowplan.simulator.explain import Explanation
+from stowplan.simulator.plan import Placement, Unschedulable
+
+TOP = 10
+"""Nodes shown in a score table unless all are asked for."""
+EXAMPLES = 3
+"""Nodes named for each reason."""
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Left-aligned columns, three spaces apart."""
+    table = [header, *rows]
+    widths = [max(len(row[at]) for row in table) for at in range(len(header))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def explanation(one: Explanation, *, total: int, wide: bool) -> str:
+    """One pod: the verdict, the scores of the best nodes, and the reasons against the others.
+
+    Args:
+        one: what to show.
+        total: number of nodes.
+        wide: show every feasible node and name every rejected one.
+    """
+    if one.chosen is None:
+        blocks = [f"{one.pod}: {one.unschedulable}"]
+    else:
+        blocks = [f"{one.pod}: {len(one.feasible)} of {total} nodes are feasible, the best is {one.chosen}"]
+        blocks.append(_scores(one, wide=wide))
+    if one.rejected:
+        blocks.append(_reasons(one, wide=wide))
+    return "\n\n".join(blocks)
+
+
+def _scores(one: Explanation, *, wide: bool) -> str:
+    ranked = sorted(one.scores, key=lambda node: (-one.scores[node].total, node))
+    shown = ranked if wide else ranked[:TOP]
+    plugins = list(dict.fromkeys(plugin for node in shown for plugin in one.scores[node].plugins))
+    rows = [
+        [node, str(one.scores[node].total), *(str(one.scores[node].plugins.get(each, 0)) for each in plugins)]
+        for node in shown
+    ]
+    text = columns(["NODE", "TOTAL", *plugins], rows)
+    left = len(ranked) - len(shown)
+    return f"{text}\n… and {left} more (-o wide shows all)" if left else text
+
+
+def _reasons(one: Explanation, *, wide: bool) -> str:
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for node, rejections in one.rejected.items():
+        for each in rejections:
+            nodes.setdefault((each.plugin, each.reason), []).append(node)
+    rows = []
+    for (plugin, reason), names in nodes.items():
+        names.sort()
+        shown = names if wide else names[:EXAMPLES]
+        more = f", … {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+        rows.append([str(len(names)), plugin, reason, ", ".join(shown) + more])
+    rows.sort(key=lambda row: (-int(row[0]), row[1:]))
+    return columns(["REJECTED", "PLUGIN", "REASON", "NODES"], rows)
+
+
+def plan(
+    placements: Sequence[Placement], unschedulable: Sequence[Unschedulable], domains: Sequence[Sequence[str]]
+) -> str:
+    """Where each pod goes, which go nowhere and why, and how the pods then lie over the domains.
+
+    Args:
+        placements: in the order of the decisions.
+        unschedulable: pods without a node.
+        domains: rows of (rule, group, domain, counts, skew).
+    """
+    blocks = []
+    if placements:
+        blocks.append(columns(["POD", "NODE"], [[each.pod, each.node] for each in placements]))
+    if unschedulable:
+        blocks.append(columns(["UNSCHEDULABLE", "REASON"], [[each.pod, each.reason] for each in unschedulable]))
+    if domains:
+        blocks.append(columns(["RULE", "GROUP", "DOMAIN", "PODS", "SKEW"], domains))
+    return "\n\n".join(blocks) if blocks else "No pending pods."
