@@ -100,6 +100,20 @@ class ApiModel(BaseModel):
             found.update({name: value for name, value in vars(owner).items() if isinstance(value, CheckedRule)})
         return tuple(found.values())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: object) -> object:
+        """Take null for absent, in fields and in maps, as the API server does."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {key: inner for key, inner in field.items() if inner is not None}
+            if isinstance(field, dict)
+            else field
+            for name, field in value.items()
+            if field is not None
+        }
+
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         for checked in self.checked_rules():
@@ -138,7 +152,7 @@ def parse(model: type[ModelT], value: Mapping[str, object], *, what: str) -> Mod
         return model.model_validate(dict(value))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = dotted(first["loc"]) + first.get("ctx", {}).get("field", "")
+        field = (dotted(first["loc"]) + first.get("ctx", {}).get("field", "")).lstrip(".")
         raise errors.InvalidObject(what, field or "object", _PLAIN.get(first["type"], first["msg"])) from None
 
 
@@ -269,11 +283,11 @@ class IntOrString:
 
 
 Quantity = Annotated[
-    Int
+    Annotated[int, Strict(), Field(ge=0)]
     | Annotated[
         str,
         StringConstraints(
-            pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$", max_length=64
+            pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$", max_length=32
         ),
     ],
     IntOrString("a quantity such as 10Gi, 500m or 3"),
@@ -293,6 +307,14 @@ IntOrPercent = Annotated[
     IntOrString("a number from 0, or a percentage such as 25%"),
 ]
 """A number, or a percentage of some total; :func:`share` reads it."""
+
+
+SomeOrPercent = Annotated[
+    Annotated[int, Strict(), Field(ge=1)]
+    | Annotated[str, StringConstraints(pattern=r"^(100|[1-9][0-9]?)%$", max_length=4)],
+    IntOrString("a number from 1, or a percentage such as 25%"),
+]
+"""An :data:`IntOrPercent` that is not zero."""
 
 
 def share(value: int | str, total: int, *, round_up: bool) -> int:

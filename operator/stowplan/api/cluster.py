@@ -19,9 +19,9 @@ from stowplan.api.base import (
     IntOrPercent,
     ListMap,
     ListSet,
-    Nullable,
     ObjectName,
     Rule,
+    SomeOrPercent,
     cel,
 )
 from stowplan.api.common import API_VERSION, Condition, ObjectMeta
@@ -79,7 +79,7 @@ class NodeSet(ApiModel):
     quorum: Bool = False
     """Never let a majority of this set be unavailable by Stowplan's own doing, and count the set as down when a
     majority of it is."""
-    replicas: Annotated[Replicas | None, Nullable] = None
+    replicas: Replicas | None = None
     """How many members. Default: 1, or spec.replicas."""
     template: PodTemplateSpec
     """The pods of the members, as in core/v1."""
@@ -91,7 +91,6 @@ class NodeSet(ApiModel):
         " self.volumeClaimTemplates.exists_one(u, u.metadata.name == t.metadata.name))",
         "two volume claim templates have the same name",
         field=".volumeClaimTemplates",
-        reason="FieldValueDuplicate",
     )
     def _claim_names_are_unique(self) -> bool:
         names = [template.metadata.name for template in self.volume_claim_templates]
@@ -107,7 +106,7 @@ class UpdateStrategy(ApiModel):
     order: Annotated[tuple[DnsLabel, ...], Field(max_length=32)] = ()
     """Names of node sets, or roles: which sets are updated first. Sets that are not named follow in the order of
     nodeSets."""
-    max_unavailable: IntOrPercent = 1
+    max_unavailable: SomeOrPercent = 1
     """How many members of a set may be unavailable at once while it is updated: a number, or a percentage of its
     members, rounded up. Never more than disruptionBudget allows."""
     partition: Annotated[Int, Field(ge=0, le=MAX_REPLICAS)] = 0
@@ -158,7 +157,7 @@ class StatefulClusterSpec(ApiModel):
     """The SchedulingPolicy that places the members. Absent: the one whose selector matches them, if any."""
     paused: Bool = False
     """Make no changes; status is still kept."""
-    replicas: Annotated[Replicas | None, Nullable] = None
+    replicas: Replicas | None = None
     """Shorthand for a cluster with one node set whose own replicas is left out: what kubectl scale and a
     HorizontalPodAutoscaler write."""
     node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=32)]

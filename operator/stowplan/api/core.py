@@ -7,6 +7,7 @@ rest is kept, and the API server judges it when the object is made. Source: k8s.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
@@ -172,6 +173,14 @@ class ClaimRequests(ApiModel):
 
     storage: Quantity
     """The size of the volume; it may grow, and never shrinks."""
+
+    @cel(
+        "quantity(string(self.storage)).isGreaterThan(quantity('0'))",
+        "a volume needs a size above zero",
+        field=".storage",
+    )
+    def _size_is_above_zero(self) -> bool:
+        return re.match(r"\+?[0.]*[1-9]", str(self.storage)) is not None
 
 
 class ClaimResources(ApiModel):

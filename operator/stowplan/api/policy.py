@@ -297,7 +297,6 @@ class SchedulingPolicySpec(ApiModel):
         " self.failureDomains.exists_one(e, e.topologyKey == d.topologyKey))",
         "two failure domains have the same topologyKey",
         field=".failureDomains",
-        reason="FieldValueDuplicate",
     )
     def _topology_keys_are_unique(self) -> bool:
         keys = [domain.topology_key for domain in self.failure_domains]
