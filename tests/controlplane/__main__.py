@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import sys
@@ -65,6 +66,8 @@ def _build() -> int:
 def _up(options: argparse.Namespace) -> int:
     if options.nodes < 0:
         raise ControlPlaneError("--nodes must be 0 or more")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", options.name):
+        raise ControlPlaneError("--name must be letters, digits and dashes")
     directory = ROOT / options.name
     directory.mkdir(parents=True, exist_ok=True)
     with _hold(directory):

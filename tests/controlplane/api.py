@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -149,6 +149,29 @@ class Api:
             return await wait_until(look, what=what or path, within=within)
         except ControlPlaneError as error:
             raise ControlPlaneError(f"{error}; last seen: {json.dumps(seen)[:3000]}") from None
+
+    async def wait_each(
+        self, path: str, names: Iterable[str], until: Callable[[Manifest], bool], *, within: float = 20
+    ) -> None:
+        """Return as soon as `until(object)` has held for each of the named objects of a collection, by watching it.
+
+        For thousands of objects, which `wait` would read again and again.
+        """
+        missing = set(names)
+        try:
+            async with asyncio.timeout(within):
+                answer = await self.get(path)
+                missing -= {item["metadata"]["name"] for item in answer["items"] if until(item)}
+                if not missing:
+                    return
+                async for event in self.watch(path, answer["metadata"]["resourceVersion"]):
+                    if event["type"] != "DELETED" and until(event["object"]):
+                        missing.discard(event["object"]["metadata"]["name"])
+                    if not missing:
+                        return
+        except TimeoutError:
+            some = ", ".join(sorted(missing)[:3])
+            raise ControlPlaneError(f"waited {within:g} s in vain for {len(missing)} of {path}: {some}") from None
 
     async def wait_gone(self, path: str, *, within: float = 20) -> None:
         """Return as soon as there is no such object."""

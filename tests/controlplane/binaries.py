@@ -95,6 +95,7 @@ def _provided() -> dict[str, Path]:
 
 def _link_flags() -> str:
     major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    # Without stamps it calls itself v0.0.0, which clients compare with. (The module proxy does not tell the commit.)
     stamps = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean",
               "gitCommit": KUBERNETES_VERSION}  # fmt: skip
     return "-s -w " + " ".join(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())

@@ -30,11 +30,11 @@ from types import TracebackType
 from typing import TypeVar
 
 import yaml
-from tests.controlplane import binaries, components, stages
+from tests.controlplane import binaries, components, stages, storage
 from tests.controlplane.access import Access
-from tests.controlplane.api import STRATEGIC, Api, wait_until
+from tests.controlplane.api import STRATEGIC, Api
 from tests.controlplane.errors import ControlPlaneError
-from tests.controlplane.nodes import HOSTNAME, MANAGED, NOT_READY_TAINT, Layout
+from tests.controlplane.nodes import MANAGED, NOT_READY_TAINT, Layout
 from tests.controlplane.process import Process
 
 T = TypeVar("T")
@@ -202,17 +202,11 @@ class ControlPlane:
             async with asyncio.TaskGroup() as group:
                 for _ in range(16):
                     group.create_task(worker(api))
-            await self._wait_untainted(api, set(names))
+            await api.wait_each(
+                "/api/v1/nodes", names, within=30 + len(names) / 100,
+                until=lambda node: not any(each["key"] == NOT_READY_TAINT for each in node["spec"].get("taints", [])),
+            )  # fmt: skip
         return sorted(names)
-
-    async def _wait_untainted(self, api: Api, names: set[str]) -> None:
-        async def look() -> bool | None:
-            nodes = [node for node in await api.list("/api/v1/nodes") if node["metadata"]["name"] in names]
-            tainted = [node for node in nodes
-                       if any(taint["key"] == NOT_READY_TAINT for taint in node["spec"].get("taints", []))]  # fmt: skip
-            return True if len(nodes) == len(names) and not tainted else None
-
-        await wait_until(look, what="the nodes to be ready", within=30 + len(names) / 100)
 
     async def silence_node(self, name: str) -> None:
         """The node's kubelet dies: it reports NotReady at once, its pods stay as they are, a deleted one Terminating.
@@ -303,16 +297,10 @@ class ControlPlane:
 
     async def _wait_storage(self) -> None:
         """Return when the driver has told how much space each node has: a scheduler refuses pods before that."""
-
-        async def look() -> bool | None:
-            nodes = {node["metadata"]["name"] for node in await api.list("/api/v1/nodes")}
-            capacities = await api.list("/apis/storage.k8s.io/v1/csistoragecapacities")
-            told = {each["nodeTopology"]["matchLabels"].get(HOSTNAME)
-                    for each in capacities if each["storageClassName"] == "local"}  # fmt: skip
-            return True if nodes <= told else None
-
         async with self.api() as api:
-            await wait_until(look, what="the CSIStorageCapacity of all nodes")
+            names = [f"local.{node['metadata']['name']}" for node in await api.list("/api/v1/nodes")]
+            path = f"/apis/storage.k8s.io/v1/namespaces/{storage.NAMESPACE}/csistoragecapacities"
+            await api.wait_each(path, names, lambda _: True, within=30 + len(names) / 100)
 
     def _check_alive(self) -> None:
         for process in self.processes.values():

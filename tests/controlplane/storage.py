@@ -163,10 +163,9 @@ class State:
             volume = self.volumes.get(claim["spec"].get("volumeName", ""))
             if volume is None or not _is_ours(volume) or claim.get("status", {}).get("phase") != "Bound":
                 continue
-            has, wants, segment = parse(claim["status"]["capacity"]["storage"]), request_of(claim), segment_of(volume)
-            if has < wants and (
-                wants - size_of(volume) <= 0 or (segment and wants - size_of(volume) <= free.get(segment, 0))
-            ):
+            segment, more = segment_of(volume), request_of(claim) - size_of(volume)
+            has = parse(claim["status"]["capacity"]["storage"])
+            if has < request_of(claim) and segment is not None and more <= free.get(segment, 0):
                 yield claim, volume
 
     def capacities(self, free: Mapping[Segment, int]) -> dict[str, Manifest]:
@@ -218,11 +217,6 @@ def size_of(volume: Manifest) -> int:
 def request_of(claim: Manifest) -> int:
     """Bytes that a claim asks for."""
     return parse(claim["spec"]["resources"]["requests"]["storage"])
-
-
-def size_now(claim: Manifest) -> int:
-    """Bytes that a bound claim has."""
-    return parse(claim["status"]["capacity"]["storage"])
 
 
 def parse(quantity: str) -> int:

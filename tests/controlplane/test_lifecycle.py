@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.controlplane import binaries
 from tests.controlplane.api import condition
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.fixtures import NewControlPlane
@@ -88,11 +87,6 @@ async def test_a_service_account_may_do_what_its_role_says_and_no_more(
     assert who
     with pytest.raises(ControlPlaneError, match="forbidden"):
         control_plane.kubectl("get", "pods", "-n", namespace, kubeconfig=kubeconfig)
-
-
-def test_the_version_that_is_stamped_is_the_one_that_is_pinned() -> None:
-    pinned = (Path(binaries.__file__).parent / "gotools" / "kubernetes" / "go.mod").read_text()
-    assert f"k8s.io/kubernetes {binaries.KUBERNETES_VERSION}" in pinned
 
 
 def _is_ready(manifest: Manifest) -> bool:
