@@ -6,7 +6,7 @@ Rows are dense: removing a node moves the last one into its place, so a plugin n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,24 @@ Amounts = npt.NDArray[np.int64]
 CPU, MEMORY, EPHEMERAL_STORAGE, PODS = range(4)
 _FIXED = ("cpu", "memory", "ephemeral-storage", "pods")
 
+RowIndex = npt.NDArray[np.intp] | slice
+"""Which nodes to compute something for: an index into any array over the nodes."""
+Small = npt.NDArray[np.uint8]
+
+_JOURNAL = 1 << 14
+_KEPT = 512
+
+
+class _Kept:
+    """An array of ``NodeTable.kept``: right for all that stood in the journal before ``seen``."""
+
+    __slots__ = ("array", "journal", "seen")
+
+    def __init__(self, array: Small, journal: list[int]) -> None:
+        self.array = array
+        self.journal = journal
+        self.seen = len(journal)
+
 
 class NodeTable:
     """Nodes by row.
@@ -29,6 +47,7 @@ class NodeTable:
         row_of: name to row.
         resources: resource name to its index in ``allocatable`` and ``requested``.
         taints: each node's taints with an effect on scheduling, as one value.
+        images_version: changes when an image that somebody asked for comes to or leaves a node.
     """
 
     def __init__(self) -> None:
@@ -41,6 +60,10 @@ class NodeTable:
         self._unschedulable: Mask = np.zeros(16, dtype=np.bool_)
         self._labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
+        self.images_version = 0
+        self._images: dict[str, Amounts] = {}
+        self._journal: list[int] = []
+        self._kept: dict[Hashable, _Kept] = {}
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -93,29 +116,63 @@ class NodeTable:
             self._requested = np.vstack([self._requested, row])
         return index
 
+    def image(self, name: str) -> Amounts:
+        """int64[node]: bytes of an image on each node, -1 where it is not. Kept up to date from now on. A view."""
+        sizes = self._images.get(name)
+        if sizes is None:
+            sizes = self._images[name] = np.full(self.capacity, -1, dtype=np.int64)
+            for row, node in enumerate(self.nodes):
+                sizes[row] = _image_sizes(node).get(name, -1)
+        return sizes[: len(self.nodes)]
+
+    def forget_images(self) -> None:
+        """Follows images no longer, until somebody asks again."""
+        self._images.clear()
+        self.images_version += 1
+
+    def kept(self, key: Hashable, compute: Callable[[RowIndex], Small]) -> Small:
+        """uint8[..., node] of what ``compute`` returns, which is called again only for rows that have changed.
+
+        Thousands of pods of one class each change one node: what was worked out for the others stays right.
+
+        Args:
+            key: everything that the result depends on besides the nodes' resources, e.g. ``(self, pod.cls)``.
+            compute: the result for some rows (or all, as a slice), of a shape that ends with their number; reads
+                nothing of the nodes but ``allocatable``, ``requested`` and ``nonzero``.
+        """
+        journal = self._journal
+        entry = self._kept.get(key)
+        if entry is None or entry.journal is not journal or len(journal) - entry.seen > len(self.nodes) // 4:
+            self._kept.pop(key, None)
+            if len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]
+            entry = self._kept[key] = _Kept(compute(slice(0, len(self.nodes))), journal)
+        elif entry.seen < len(journal):
+            rows = np.array(journal[entry.seen :], dtype=np.intp)
+            entry.array[..., rows] = compute(rows)
+            entry.seen = len(journal)
+        return entry.array
+
     def add(self, node: objects.Node) -> int:
-        """Appends a node and returns its row. Raises InvalidObject."""
+        """Appends a node and returns its row. Raises InvalidObject and then changes nothing."""
+        amounts = requests.amounts(node.status.allocatable)
         row = len(self.nodes)
         if row >= self.capacity:
             self._grow()
         self.nodes.append(node)
         self.row_of[node.metadata.name] = row
-        self.write(row, node)
+        self._write_allocatable(row, amounts)
+        self._write_rest(row, node)
+        self._journal = []
         return row
 
     def write(self, row: int, node: objects.Node) -> None:
         """Takes over an API object into an existing row. Raises InvalidObject and then changes nothing."""
-        amounts = requests.amounts(node.status.allocatable)
-        for name in amounts:
-            self.resource(name)
+        if node.status.allocatable != self.nodes[row].status.allocatable:
+            self._write_allocatable(row, requests.amounts(node.status.allocatable))
+            self._touch(row)
         self.nodes[row] = node
-        self._allocatable[:, row] = 0
-        for name, amount in amounts.items():
-            self._allocatable[self.resources[name], row] = amount
-        self._unschedulable[row] = node.spec.unschedulable
-        self.taints.put(row, tuple(node.spec.taints) or None)
-        for key, column in self._labels.items():
-            column.put(row, node.metadata.labels.get(key))
+        self._write_rest(row, node)
 
     def remove(self, row: int) -> str | None:
         """Removes a row without pods; returns the name of the node that took its place, if one did."""
@@ -131,6 +188,10 @@ class NodeTable:
             each.truncate(last)
         self.taints.put(row, self.taints.at(last))
         self.taints.truncate(last)
+        for sizes in self._images.values():
+            sizes[row] = sizes[last]
+            sizes[last] = -1
+        self._journal = []
         if row == last:
             return None
         self.nodes[row] = moved
@@ -149,6 +210,34 @@ class NodeTable:
         requested[PODS, row] += sign
         self._nonzero[0, row] += sign * nonzero[0]
         self._nonzero[1, row] += sign * nonzero[1]
+        self._touch(row)
+
+    def _write_allocatable(self, row: int, amounts: Mapping[str, int]) -> None:
+        indices = [self.resource(name) for name in amounts]
+        self._allocatable[:, row] = 0
+        self._allocatable[indices, row] = list(amounts.values())
+
+    def _write_rest(self, row: int, node: objects.Node) -> None:
+        self._unschedulable[row] = node.spec.unschedulable
+        self.taints.put(row, tuple(node.spec.taints) or None)
+        for key, column in self._labels.items():
+            column.put(row, node.metadata.labels.get(key))
+        if self._images:
+            self._write_images(row, node)
+
+    def _touch(self, row: int) -> None:
+        if len(self._journal) >= _JOURNAL:
+            self._journal = []
+        else:
+            self._journal.append(row)
+
+    def _write_images(self, row: int, node: objects.Node) -> None:
+        have = _image_sizes(node)
+        for name, sizes in self._images.items():
+            size = have.get(name, -1)
+            if sizes[row] != size:
+                sizes[row] = size
+                self.images_version += 1
 
     def _grow(self) -> None:
         def doubled(array: Amounts) -> Amounts:
@@ -158,3 +247,9 @@ class NodeTable:
         self._requested = doubled(self._requested)
         self._nonzero = doubled(self._nonzero)
         self._unschedulable = np.concatenate([self._unschedulable, np.zeros_like(self._unschedulable)])
+        for name, sizes in self._images.items():
+            self._images[name] = np.concatenate([sizes, np.full_like(sizes, -1)])
+
+
+def _image_sizes(node: objects.Node) -> dict[str, int]:
+    return {name: image.size_bytes for image in node.status.images for name in image.names}

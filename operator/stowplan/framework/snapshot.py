@@ -200,6 +200,7 @@ class Snapshot(NodeTable):
         for counter in self._counters.values():
             counter.used = False
         self._counters_of.clear()
+        self.forget_images()
         self.invalidate()
 
     def classes(self) -> Iterable[PodClass]:
@@ -228,6 +229,8 @@ class Snapshot(NodeTable):
         twin._counters = {}
         twin._counters_of = {}
         twin._memo = {}
+        twin._journal = []
+        twin._kept = {}
         return twin
 
     def check(self) -> list[str]:

@@ -225,6 +225,10 @@ class CSIVolume(Struct):
     driver: str = ""
 
 
+class ImageVolume(Struct):
+    reference: str = ""
+
+
 class Volume(Struct):
     name: str = ""
     persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
@@ -234,6 +238,7 @@ class Volume(Struct):
     iscsi: ISCSI | None = None
     rbd: RBD | None = None
     csi: CSIVolume | None = None
+    image: ImageVolume | None = None
 
 
 class PodSchedulingGate(Struct):
@@ -285,6 +290,8 @@ class PodStatus(Struct):
     start_time: str = ""
     container_statuses: list[ContainerStatus] = []
     init_container_statuses: list[ContainerStatus] = []
+    resources: ResourceRequirements | None = None
+    allocated_resources: Quantities = {}
     resize: str = ""
 
 
@@ -411,6 +418,20 @@ class CSINodeSpec(Struct):
 
 class CSINode(KubeObject):
     spec: CSINodeSpec = msgspec.field(default_factory=CSINodeSpec)
+
+
+class VolumeAttachmentSource(Struct):
+    persistent_volume_name: str | None = None
+
+
+class VolumeAttachmentSpec(Struct):
+    attacher: str = ""
+    node_name: str = ""
+    source: VolumeAttachmentSource = msgspec.field(default_factory=VolumeAttachmentSource)
+
+
+class VolumeAttachment(KubeObject):
+    spec: VolumeAttachmentSpec = msgspec.field(default_factory=VolumeAttachmentSpec)
 
 
 class CSIDriverSpec(Struct):

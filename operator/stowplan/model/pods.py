@@ -71,10 +71,12 @@ class PodClass:
     Attributes:
         terminating: the pods are being deleted; they keep their resources but are not counted for spread.
         requests: resource to amount (milli-CPU, bytes, units), without the pod itself.
-        nonzero: (milli-CPU, bytes) for scores, see ``model.requests.nonzero``.
+        nonzero: (milli-CPU, bytes) for scores, once the pod is on a node, see ``model.requests.nonzero``.
+        scored: (milli-CPU, bytes) for scores, while the pod looks for a node, see ``model.requests.scored``.
         node_selector: ``spec.nodeSelector`` as requirements on labels.
         node_affinity: required node affinity, or ``None``.
         preferred_nodes: (weight, term) of the preferred node affinity.
+        images: of its init containers and containers, as written; ``volume_images`` of its image volumes.
         policy: value of the annotation that picks a policy by name, or "".
         cluster: name of the StatefulCluster that the pods are members of, or "".
         resource_claims: whether the pods ask for dynamic resources.
@@ -85,6 +87,7 @@ class PodClass:
     terminating: bool
     requests: Mapping[str, int]
     nonzero: tuple[int, int]
+    scored: tuple[int, int]
     node_selector: frozenset[selectors.Requirement]
     node_affinity: selectors.NodeSelector | None
     preferred_nodes: tuple[tuple[int, selectors.NodeTerm], ...]
@@ -96,6 +99,7 @@ class PodClass:
     preferred_anti_affinity: tuple[WeightedTerm, ...]
     ports: tuple[HostPort, ...]
     images: tuple[str, ...]
+    volume_images: tuple[str, ...]
     policy: str
     cluster: str
     resource_claims: bool
@@ -237,8 +241,7 @@ class Interner:
 
     def _key(self, raw: objects.Pod) -> bytes:
         meta, spec = raw.metadata, raw.spec
-        # In-place resize makes a pod's own status part of what it asks for.
-        live = [each for each in raw.status.container_statuses if each.resources is not None]
+        live = _resizing(raw)
         return self._encode(
             (
                 meta.namespace,
@@ -246,7 +249,10 @@ class Interner:
                 meta.annotations.get(common.ANNOTATION_POLICY, ""),
                 meta.deletion_timestamp is not None,
                 [(each.name, each.image, each.ports, each.resources) for each in spec.containers],
-                [(each.image, each.ports, each.resources, each.restart_policy) for each in spec.init_containers],
+                [
+                    (each.name, each.image, each.ports, each.resources, each.restart_policy)
+                    for each in spec.init_containers
+                ],
                 spec.overhead,
                 spec.resources,
                 spec.node_selector,
@@ -254,10 +260,37 @@ class Interner:
                 spec.tolerations,
                 spec.topology_spread_constraints,
                 bool(spec.resource_claims),
+                _volume_images(spec),
                 live,
                 [each.reason for each in raw.status.conditions if each.type == "PodResizePending"] if live else None,
             )
         )
+
+
+def _volume_images(spec: objects.PodSpec) -> tuple[str, ...]:
+    return tuple(each.image.reference for each in spec.volumes if each.image is not None)
+
+
+def _resizing(raw: objects.Pod) -> list[tuple[str, objects.Quantities, objects.Quantities]]:
+    """What the status says beside the spec about what the pod uses; nothing unless a resize is under way.
+
+    Every running container reports its resources. Leaving out what says the same as the spec keeps the running
+    pods in the class of the pending ones.
+    """
+    spec, status = raw.spec, raw.status
+    asked = {each.name: each.resources.requests for each in (*spec.containers, *spec.init_containers)}
+    reports: list[tuple[str, objects.ContainerStatus | objects.PodStatus]] = [
+        (each.name, each) for each in (*status.container_statuses, *status.init_container_statuses)
+    ]
+    if spec.resources is not None:
+        asked[""] = spec.resources.requests
+        reports.append(("", status))
+    return [
+        (name, each.resources.requests, each.allocated_resources)
+        for name, each in reports
+        if each.resources is not None
+        and not (each.resources.requests == asked.get(name) and each.allocated_resources in ({}, asked.get(name)))
+    ]
 
 
 def build_class(raw: objects.Pod) -> PodClass:
@@ -284,6 +317,7 @@ def build_class(raw: objects.Pod) -> PodClass:
         terminating=meta.deletion_timestamp is not None,
         requests=total,
         nonzero=requests.nonzero(raw, total),
+        scored=requests.scored(raw),
         node_selector=frozenset(selectors.equals(key, value) for key, value in spec.node_selector.items()),
         node_affinity=selectors.compile_node_selector(required_nodes) if required_nodes else None,
         preferred_nodes=tuple(
@@ -303,6 +337,7 @@ def build_class(raw: objects.Pod) -> PodClass:
             if port.host_port > 0
         ),
         images=tuple(container.image for container in (*spec.init_containers, *spec.containers)),
+        volume_images=_volume_images(spec),
         policy=meta.annotations.get(common.ANNOTATION_POLICY, ""),
         cluster=meta.labels.get(common.LABEL_CLUSTER, ""),
         resource_claims=bool(spec.resource_claims),

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from stowplan import errors
 
-_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
+_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII)
 _SUFFIX = {
     "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "k": Fraction(10**3),
     "M": Fraction(10**6), "G": Fraction(10**9), "T": Fraction(10**12), "P": Fraction(10**15), "E": Fraction(10**18),
@@ -20,6 +20,8 @@ _SUFFIX = {
     "Pi": Fraction(2**50), "Ei": Fraction(2**60),
 }  # fmt: skip
 _MAX = 2**63 - 1
+_LONGEST = 100
+_EXPONENTS = 100  # what lies beyond is more than int64 or less than a billionth either way
 
 
 def parse(quantity: str | float) -> Fraction:
@@ -28,7 +30,8 @@ def parse(quantity: str | float) -> Fraction:
     Raises:
         InvalidObject: it is not a quantity.
     """
-    match = _PATTERN.fullmatch(str(quantity))
+    text = str(quantity)
+    match = _PATTERN.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         raise errors.InvalidObject(
             "quantity", repr(quantity), "is not a number with an optional suffix such as m, k, Mi"
@@ -36,7 +39,7 @@ def parse(quantity: str | float) -> Fraction:
     number, exponent, suffix = match.groups()
     value = Fraction(number)
     if exponent:
-        return value * Fraction(10) ** int(exponent[1:])
+        return value * Fraction(10) ** max(-_EXPONENTS, min(int(exponent[1:]), _EXPONENTS))
     return value * _SUFFIX[suffix] if suffix else value
 
 

@@ -1,7 +1,7 @@
 """What a pod asks of a node.
 
 Source of the rules: component-helpers v0.36.3 ``resource/helpers.go`` (``PodRequests``: containers, init and
-sidecar containers of KEP-753, overhead, pod-level resources of KEP-2837, in-place resize of KEP-1287) and
+sidecar containers of KEP-753, overhead, pod-level resources of KEP-2837, in-place resize of KEP-1287 and KEP-5419) and
 kubernetes v1.36.3 ``pkg/scheduler/framework/types.go`` (``CalculateResource``).
 """
 
@@ -18,6 +18,7 @@ DEFAULT_MILLI_CPU = 100
 """What a container without a CPU request counts as in scores. Source: ``pkg/scheduler/util/pod_resources.go``."""
 DEFAULT_MEMORY = 200 * 1024 * 1024
 """What a container without a memory request counts as in scores, in bytes."""
+_DEFAULTS: Mapping[str, int] = {"cpu": DEFAULT_MILLI_CPU, "memory": DEFAULT_MEMORY}
 
 
 def amounts(quantities: objects.Quantities) -> Amounts:
@@ -51,9 +52,8 @@ def _resize_infeasible(pod: objects.Pod) -> bool:
     return False
 
 
-def _container(pod: objects.Pod, container: objects.Container, status: objects.ContainerStatus | None) -> Amounts:
+def _effective(pod: objects.Pod, asked: Amounts, status: objects.ContainerStatus | objects.PodStatus | None) -> Amounts:
     """The larger of what is asked, allocated and in use, while a resize is under way."""
-    asked = amounts(container.resources.requests)
     if status is None or status.resources is None:
         return asked
     result = amounts(status.resources.requests)
@@ -76,7 +76,7 @@ def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
     statuses = {each.name: each for each in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
 
     def requests(container: objects.Container, *, live: bool) -> Amounts:
-        asked = _container(pod, container, statuses.get(container.name) if live else None)
+        asked = _effective(pod, amounts(container.resources.requests), statuses.get(container.name) if live else None)
         return {**missing, **asked} if missing else asked
 
     total: Amounts = {}
@@ -96,19 +96,53 @@ def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
             _max(init, need)
     _max(total, init)
     if pod.spec.resources is not None:
-        total.update({k: v for k, v in amounts(pod.spec.resources.requests).items() if _pod_level(k)})
+        asked = amounts(pod.spec.resources.requests)
+        effective = _effective(pod, asked, pod.status)
+        total.update({name: effective.get(name, 0) for name in asked if _pod_level(name)})
     _add(total, amounts(pod.spec.overhead))
     return total
 
 
 def nonzero(pod: objects.Pod, requests: Mapping[str, int]) -> tuple[int, int]:
-    """(milli-CPU, bytes of memory) with defaults for containers that ask for none: what scores count.
+    """(milli-CPU, bytes of memory) with defaults for containers that ask for none: what a pod on a node counts for.
 
     Raises:
         InvalidObject: a quantity cannot be read.
     """
-    missing = {"cpu": DEFAULT_MILLI_CPU, "memory": DEFAULT_MEMORY}
+    missing = dict(_DEFAULTS)
     if _has_pod_level(pod):
         missing = {name: amount for name, amount in missing.items() if name not in requests}
-    full = pod_requests(pod, missing) if missing else dict(requests)
+    full = pod_requests(pod, missing) if missing else requests
     return full.get("cpu", 0), full.get("memory", 0)
+
+
+def scored(pod: objects.Pod) -> tuple[int, int]:
+    """The same for the pod that is to be placed. It differs only for some pods with pod-level requests.
+
+    Source: kubernetes v1.36.3 ``plugins/noderesources/resource_allocation.go`` (``calculatePodResourceRequest``).
+
+    Raises:
+        InvalidObject: a quantity cannot be read.
+    """
+    full = pod_requests(pod, _DEFAULTS)
+    return full.get("cpu", 0), full.get("memory", 0)
+
+
+def is_extended(resource: str) -> bool:
+    """Whether it is a resource of somebody's own, such as ``example.com/gpu``.
+
+    Source: kubernetes v1.36.3 ``pkg/apis/core/v1/helper/helpers.go`` (``IsExtendedResourceName``).
+    """
+    return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
+
+
+def is_scalar(resource: str) -> bool:
+    """Whether nodes offer it in whole units beside CPU, memory, ephemeral storage and pods; others are not looked at.
+
+    Source: kubernetes v1.36.3 ``pkg/scheduler/util/utils.go`` (``IsScalarResourceName``).
+    """
+    return (
+        is_extended(resource)
+        or resource.startswith(("hugepages-", "attachable-volumes-"))
+        or "kubernetes.io/" in resource
+    )

@@ -7,17 +7,19 @@ Source of the rules: apimachinery v0.36.3 ``pkg/labels/selector.go`` (labels) an
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 
 from stowplan import errors
 from stowplan.model import objects
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,63}")
+
 
 def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    """What Go's ``strconv.ParseInt`` makes of it: no spaces, no underscores, 64 bits."""
+    number = int(text) if _INTEGER.fullmatch(text) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,8 +53,18 @@ _OPERATORS = {"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"}
 
 
 def _requirement(raw: objects.LabelSelectorRequirement) -> Requirement:
-    if raw.operator not in _OPERATORS:
-        raise errors.InvalidObject("selector", raw.key, f"operator {raw.operator!r} is none of {sorted(_OPERATORS)}")
+    problem = ""
+    match raw.operator:
+        case "In" | "NotIn":
+            problem = "" if raw.values else "needs at least one value"
+        case "Exists" | "DoesNotExist":
+            problem = "takes no values" if raw.values else ""
+        case "Gt" | "Lt":
+            problem = "" if len(raw.values) == 1 and _integer(raw.values[0]) is not None else "needs one integer"
+        case _:
+            problem = f"is none of {sorted(_OPERATORS)}"
+    if problem:
+        raise errors.InvalidObject("selector", raw.key, f"operator {raw.operator!r} {problem}")
     return Requirement(raw.key, raw.operator, frozenset(raw.values))
 
 
@@ -126,11 +138,17 @@ class NodeSelector:
         return any(term.matches(labels.get, name) for term in self.terms)
 
 
+def _field(raw: objects.LabelSelectorRequirement) -> Requirement:
+    if raw.key != "metadata.name" or raw.operator not in ("In", "NotIn") or len(raw.values) != 1:
+        raise errors.InvalidObject("selector", f"matchFields {raw.key}", "must be metadata.name In or NotIn one value")
+    return _requirement(raw)
+
+
 def compile_node_term(raw: objects.NodeSelectorTerm) -> NodeTerm:
     """A ``NodeSelectorTerm``. Raises InvalidObject."""
     return NodeTerm(
         frozenset(map(_requirement, raw.match_expressions)),
-        frozenset(map(_requirement, raw.match_fields)),
+        frozenset(map(_field, raw.match_fields)),
     )
 
 

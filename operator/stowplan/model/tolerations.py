@@ -7,6 +7,7 @@ that has them switched off does not let a pod use them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from stowplan.model import objects
@@ -18,11 +19,15 @@ NO_EXECUTE = "NoExecute"
 UNSCHEDULABLE = objects.Taint(key="node.kubernetes.io/unschedulable", effect=NO_SCHEDULE)
 """The taint that stands for ``spec.unschedulable: true``."""
 
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,62}")  # apimachinery v0.36.3 pkg/api/validate/content/decimal_int.go
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
 
 def _compare(operator: str, want: str, have: str) -> bool:
-    try:
-        left, right = int(have), int(want)
-    except ValueError:
+    if not (_INTEGER.fullmatch(have) and _INTEGER.fullmatch(want)):
+        return False
+    left, right = int(have), int(want)
+    if not (min(left, right) >= _LEAST and max(left, right) <= _MOST):
         return False
     return left < right if operator == "Lt" else left > right
 
