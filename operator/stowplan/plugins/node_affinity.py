@@ -1,0 +1,76 @@
+"""Node selectors and node affinity. Source: kubernetes v1.36.3 ``plugins/nodeaffinity/node_affinity.go``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from stowplan.framework import matching, normalize
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Refusal, Reject
+from stowplan.model import selectors
+from stowplan.model.pods import PodClass, PodInfo
+from stowplan.plugins.args import NodeAffinityArgs
+
+
+class NodeAffinity:
+    """Keep pods on the nodes that their nodeSelector and node affinity, and the scheduler's own, ask for."""
+
+    name = "NodeAffinity"
+    static = True
+    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POLICY})
+
+    def __init__(self, args: NodeAffinityArgs) -> None:
+        self._required = args.added_required
+        self._preferred = args.added_preferred
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
+        """Steps aside where nothing is asked for; refuses terms that contradict themselves in the node's name."""
+        cls = pod.cls
+        if cls.node_affinity is None:
+            return None if self._required or cls.node_selector else SKIP
+        if named_nodes(cls.node_affinity) == frozenset():
+            return Refusal("pod affinity terms conflict")
+        return None
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes outside of the added affinity, and then those outside of the pod's own."""
+        enforced = np.ones(len(nodes), dtype=np.bool_)
+        for selector in self._required:
+            enforced &= matching.selector_mask(selector, nodes)
+        if self._required:
+            yield Reject(~enforced, "node(s) didn't match scheduler-enforced node affinity", UNRESOLVABLE)
+        wanted = matching.required_mask(pod.cls, nodes)
+        yield Reject(enforced & ~wanted, "node(s) didn't match Pod's node affinity/selector", UNRESOLVABLE)
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """The sum of the weights of the preferred terms that match, scaled to the best node."""
+        if not pod.cls.preferred_nodes and not self._preferred:
+            return None
+        raw = nodes.once((self, pod.cls), lambda: self._weights(pod.cls, nodes))
+        return normalize.default_normalize(raw[rows], reverse=False)
+
+    def _weights(self, cls: PodClass, nodes: Snapshot) -> Scores:
+        raw: Scores = np.zeros(len(nodes), dtype=np.int64)
+        for weight, term in (*self._preferred, *cls.preferred_nodes):
+            raw += weight * matching.term_mask(term, nodes)
+        return raw
+
+
+def named_nodes(selector: selectors.NodeSelector) -> frozenset[str] | None:
+    """The only nodes that the selector can match, where each of its terms names some; else None.
+
+    Empty where every term asks for several names at once.
+    """
+    if not selector.terms:
+        return None
+    names: frozenset[str] = frozenset()
+    for term in selector.terms:
+        wanted = [each.values for each in term.names if each.operator == "In"]
+        if not wanted:
+            return None
+        names |= frozenset.intersection(*wanted)
+    return names

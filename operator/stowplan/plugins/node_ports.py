@@ -1,0 +1,54 @@
+"""Ports on the node itself.
+
+Source: kubernetes v1.36.3 ``plugins/nodeports/node_ports.go`` and kube-scheduler v0.36.3 ``framework/types.go``
+(``HostPortInfo``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask, Reject
+from stowplan.model.pods import HostPort, PodClass, PodInfo
+
+_ANY = "0.0.0.0"  # noqa: S104 - what the API means by no address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UsesPort:
+    """Pods with a host port that cannot be on one node with ``port``."""
+
+    port: HostPort
+
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002
+        """Whether the class has such a port: the same number and protocol, and an address in common."""
+        want = self.port
+        return any(
+            have.port == want.port
+            and have.protocol == want.protocol
+            and (_ANY in (want.ip, have.ip) or want.ip == have.ip)
+            for have in cls.ports
+        )
+
+
+class NodePorts:
+    """Keep pods off nodes where a host port that they want is taken."""
+
+    name = "NodePorts"
+    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED})
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+        """Steps aside for pods without host ports."""
+        return None if pod.cls.ports else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes with a pod on one of the ports."""
+        ports = pod.cls.ports
+        taken: Mask = nodes.count(UsesPort(ports[0])) > 0
+        for port in ports[1:]:
+            taken |= nodes.count(UsesPort(port)) > 0
+        yield Reject(taken, "node(s) didn't have free ports for the requested pod ports")

@@ -1,0 +1,150 @@
+"""Resources: does the pod fit, and how full would the node be.
+
+Source: kubernetes v1.36.3 ``plugins/noderesources/fit.go``, ``least_allocated.go``, ``most_allocated.go``,
+``requested_to_capacity_ratio.go`` and ``plugins/helper/shape_score.go``. All arithmetic is in integers, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from stowplan.framework import nodes as node_table
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.nodes import NodeTable, RowIndex, Small
+from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, UNSCHEDULABLE, Reject
+from stowplan.model import requests
+from stowplan.model.pods import PodClass, PodInfo
+from stowplan.plugins import usage
+from stowplan.plugins.args import FitArgs, ShapePoint, Strategy
+from stowplan.plugins.usage import Amounts
+
+_FIRST = ("cpu", "memory", "ephemeral-storage")
+_PER_BYTE = 4
+_SHORT, _NEVER = 1, 2
+
+
+class NodeResourcesFit:
+    """Keep pods off nodes that have too little left, and prefer nodes by how much would be left."""
+
+    name = "NodeResourcesFit"
+    requeue_on = frozenset(
+        {
+            ClusterEvent.NODE_ADDED,
+            ClusterEvent.NODE_ALLOCATABLE,
+            ClusterEvent.POD_REMOVED,
+            ClusterEvent.POD_SCALED_DOWN,
+            ClusterEvent.POD_UPDATED,
+        }
+    )
+
+    def __init__(self, args: FitArgs) -> None:
+        self._ignored = args.ignored_resources
+        self._ignored_groups = args.ignored_resource_groups
+        self._resources = args.resources
+        self._ratio = args.strategy is Strategy.REQUESTED_TO_CAPACITY_RATIO
+        self._per_resource: Callable[[Amounts, Amounts], Amounts] = {
+            Strategy.LEAST_ALLOCATED: _least,
+            Strategy.MOST_ALLOCATED: _most,
+            Strategy.REQUESTED_TO_CAPACITY_RATIO: _by_shape(args.shape),
+        }[args.strategy]
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """One reason per resource, in kube-scheduler's order; unresolvable where an empty node would be too small."""
+        checks = nodes.once((self, pod.cls), lambda: self._checks(pod.cls.requests))
+        verdicts = nodes.kept((self, pod.cls), lambda rows: _verdicts(checks, nodes, rows))
+        for group, codes in enumerate(verdicts):
+            found = int(np.bitwise_or.reduce(codes))
+            if not found:
+                continue
+            for place, (resource, _) in enumerate(checks[group * _PER_BYTE : (group + 1) * _PER_BYTE]):
+                reason = "Too many pods" if resource == "pods" else f"Insufficient {resource}"
+                for code, resolution in ((_SHORT, UNSCHEDULABLE), (_NEVER, UNRESOLVABLE)):
+                    bit = code << 2 * place
+                    if found & bit:
+                        yield Reject((codes & np.uint8(bit)) != 0, reason, resolution)
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
+        """The weighted mean over the resources."""
+        kept = nodes.kept((self, pod.cls, "score"), lambda some: self._scores(pod.cls, nodes, some))
+        return kept[rows].astype(np.int64)
+
+    def _checks(self, asked: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+        """(resource, amount) to be checked, ``pods`` first."""
+        own = sorted(name for name in asked if requests.is_scalar(name) and not self._is_ignored(name))
+        wanted = ((name, asked.get(name, 0)) for name in (*_FIRST, *own))
+        return (("pods", 1), *(each for each in wanted if each[1] > 0))
+
+    def _is_ignored(self, resource: str) -> bool:
+        group, _, _ = resource.partition("/")
+        return requests.is_extended(resource) and (resource in self._ignored or group in self._ignored_groups)
+
+    def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
+        total: Amounts = np.zeros(nodes.nonzero[0, rows].shape, dtype=np.int64)
+        weights: Amounts = np.zeros_like(total)
+        for each in usage.of(cls, nodes, rows, self._resources, defaults=True):
+            score = self._per_resource(each.used + each.asked, each.allocatable)
+            counted = each.allocatable > 0
+            if self._ratio:
+                counted &= score > 0
+            total += np.where(counted, score * each.weight, 0)
+            weights += counted * each.weight
+        weights = np.maximum(weights, 1)
+        if self._ratio:  # half a point rounds up, as Go's math.Round does
+            return np.floor(total / weights + 0.5).astype(np.uint8)
+        return (total // weights).astype(np.uint8)
+
+
+def _verdicts(checks: Sequence[tuple[str, int]], nodes: NodeTable, rows: RowIndex) -> Small:
+    """uint8[check // 4, row]: two bits a check, _SHORT of what is left, _NEVER enough even when empty."""
+    size = len(nodes.allocatable[node_table.PODS, rows])
+    codes = np.zeros((-(-len(checks) // _PER_BYTE), size), dtype=np.uint8)
+    for at, (resource, amount) in enumerate(checks):
+        index = nodes.resources.get(resource)
+        group, shift = divmod(at, _PER_BYTE)
+        if index is None:
+            codes[group] |= np.uint8(_NEVER << 2 * shift)
+            continue
+        allocatable = nodes.allocatable[index, rows]
+        short = amount > allocatable - nodes.requested[index, rows]
+        never = (amount > allocatable) & short & (resource != "pods")  # upstream never calls this one unresolvable
+        codes[group] |= (short.view(np.uint8) << never.view(np.uint8)) << np.uint8(2 * shift)
+    return codes
+
+
+def _least(requested: Amounts, capacity: Amounts) -> Amounts:
+    scores: Amounts = np.maximum(capacity - requested, 0) * MAX_SCORE // np.maximum(capacity, 1)
+    return scores
+
+
+def _most(requested: Amounts, capacity: Amounts) -> Amounts:
+    scores: Amounts = np.minimum(requested, capacity) * MAX_SCORE // np.maximum(capacity, 1)
+    return scores
+
+
+def _by_shape(shape: Sequence[ShapePoint]) -> Callable[[Amounts, Amounts], Amounts]:
+    table = np.array([_broken_line(shape, each) for each in range(101)], dtype=np.int64)
+
+    def score(requested: Amounts, capacity: Amounts) -> Amounts:
+        percent: Amounts = table[_most(requested, capacity)]
+        return percent
+
+    return score
+
+
+def _broken_line(shape: Sequence[ShapePoint], utilization: int) -> int:
+    """The score (0 to 100) at a utilization, on the lines between the points."""
+    points = [(each.utilization, each.score * 10) for each in shape]
+    left: tuple[int, int] | None = None
+    for at, score in points:
+        if utilization <= at:
+            if left is None:
+                return score
+            rise = (score - left[1]) * (utilization - left[0])
+            run = at - left[0]
+            return left[1] + (rise // run if rise >= 0 else -(-rise // run))  # Go rounds towards zero
+        left = (at, score)
+    return points[-1][1] if points else 0

@@ -1,0 +1,31 @@
+"""Cordoned nodes. Source: kubernetes v1.36.3 ``plugins/nodeunschedulable/node_unschedulable.go``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import CycleState
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Reject
+from stowplan.model import tolerations
+from stowplan.model.pods import PodInfo
+from stowplan.plugins.args import TolerationArgs
+
+
+class NodeUnschedulable:
+    """Keep pods off cordoned nodes, unless they tolerate that."""
+
+    name = "NodeUnschedulable"
+    static = True
+    requeue_on = frozenset(
+        {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS, ClusterEvent.POD_UPDATED, ClusterEvent.POLICY}
+    )
+
+    def __init__(self, args: TolerationArgs) -> None:
+        self._added = args.added_tolerations
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects the cordoned nodes."""
+        if not tolerations.any_tolerates((*pod.cls.tolerations, *self._added), tolerations.UNSCHEDULABLE):
+            yield Reject(nodes.unschedulable, "node(s) were unschedulable", UNRESOLVABLE)
