@@ -1,0 +1,140 @@
+"""Pods per failure domain, and what follows from them per node: shared by the plugins about where other pods are.
+
+A :class:`Grouping` says which nodes belong together (same zone; same zone and rack). A :class:`Tally` counts the pods
+of a predicate in each group and is kept up to date by the snapshot, so that a rule costs a decision as much as there
+are domains, and one gather to bring its verdict to the nodes. Where every node is a domain of its own (host names)
+the counts per node are the counts per domain, and nothing is gathered.
+
+Both are made inside ``Snapshot.once`` and live until the nodes change.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stowplan.framework.columns import Column
+from stowplan.framework.counters import Counts, DomainCounter, Predicate
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Codes = npt.NDArray[np.intp]
+
+SEPARATOR = "/"
+"""Between the values of a domain inside a domain. No label value contains it."""
+
+
+class Grouping:
+    """The nodes by the values of one label, or of several together.
+
+    Attributes:
+        column: the values; those of several labels are joined by ``SEPARATOR``.
+        codes: intp[node]: index into ``column.values``; 0 where a label is missing.
+        present: bool[node]: where no label is missing.
+        missing: bool[node]: where one is; None where none is.
+        alone: whether every node is a group of its own.
+    """
+
+    __slots__ = ("alone", "codes", "column", "missing", "present")
+
+    def __init__(self, column: Column[str]) -> None:
+        self.column = column
+        self.codes: Codes = column.codes.astype(np.intp)
+        self.present: Mask = self.codes != 0
+        complete = bool(self.present.all())
+        self.missing: Mask | None = None if complete else ~self.present
+        self.alone = complete and len(np.unique(self.codes)) == len(self.codes)
+
+    @property
+    def size(self) -> int:
+        """How many values there are, the absent one among them."""
+        return len(self.column.values)
+
+
+def grouping(nodes: Snapshot, *keys: str) -> Grouping:
+    """The nodes by the values of these labels, broadest first; made once until the nodes change."""
+    return nodes.once((Grouping, keys), lambda: Grouping(_column(nodes, keys)))
+
+
+def _column(nodes: Snapshot, keys: tuple[str, ...]) -> Column[str]:
+    columns = [nodes.label(key) for key in keys]
+    if len(columns) == 1:
+        return columns[0]
+    joint: Column[str] = Column(len(nodes))
+    names: dict[tuple[int, ...], str | None] = {}
+    for row, codes in enumerate(zip(*(column.codes.tolist() for column in columns), strict=True)):
+        if codes not in names:
+            values = [column.values[code] for column, code in zip(columns, codes, strict=True)]
+            names[codes] = None if None in values else SEPARATOR.join(map(str, values))
+        joint.put(row, names[codes])
+    return joint
+
+
+def tally(nodes: Snapshot, predicate: Predicate, key: str) -> Tally:
+    """The pods that satisfy a predicate by one label, over all nodes; one for all who ask, until the nodes change."""
+    return nodes.once((Tally, predicate, key), lambda: Tally(nodes, predicate, grouping(nodes, key), None))
+
+
+class Tally:
+    """The pods that satisfy a predicate, by group, counting the eligible nodes only.
+
+    Attributes:
+        counts: int64[domain], live. Do not write.
+        number: how many domains have an eligible node.
+    """
+
+    __slots__ = ("_codes", "_existing", "counts", "number")
+
+    def __init__(self, nodes: Snapshot, predicate: Predicate, group: Grouping, eligible: Mask | None) -> None:
+        counter = nodes.counter(predicate)
+        per_node = counter.counts[: len(nodes)]
+        everywhere = eligible is None or bool(eligible.all())
+        self._codes: Codes | None
+        self._existing: Codes | slice
+        if group.alone and everywhere:
+            self._codes = None
+            self._existing = slice(None)
+            self.number = len(nodes)
+            self.counts: Counts = per_node
+            return
+        domain = DomainCounter(per_node, group.column, None if everywhere else eligible)
+        counter.domains.append(domain)
+        self._codes = group.codes
+        self.counts = domain.counts
+        found = np.flatnonzero(domain.domains)
+        self.number = len(found)
+        contiguous = self.number and int(found[-1]) - int(found[0]) == self.number - 1
+        self._existing = slice(int(found[0]), int(found[-1]) + 1) if contiguous else found
+
+    def lowest(self) -> int:
+        """The pods in the emptiest domain; 0 where there is no domain."""
+        return int(self.counts[self._existing].min()) if self.number else 0
+
+    def gather(self, table: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """A value per domain to a value per node."""
+        return table if self._codes is None else table.take(self._codes)
+
+    def gather_labelled(self, table: Counts) -> Counts:
+        """``gather``, with 0 for nodes without a domain. Writes to the table."""
+        if self._codes is not None:
+            table[0] = 0
+        return self.gather(table)
+
+    def vacant(self) -> Mask:
+        """bool[node]: the nodes in a domain without a pod; of nodes without a domain it says nothing."""
+        return self.gather(self.counts == 0)
+
+    def occupied(self) -> Mask | None:
+        """bool[node]: the nodes in a domain with at least one pod, never one without a domain; None for no node."""
+        table = self.counts > 0
+        if self._codes is not None:
+            table[0] = False
+        return self.gather(table) if table.any() else None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no domain has a pod."""
+        return not self.counts[0 if self._codes is None else 1 :].any()

@@ -1,0 +1,143 @@
+"""Affinity and anti-affinity between pods: the filter, and one plugin for both halves.
+
+Source of the rules: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/interpodaffinity`` (``filtering.go``,
+``plugin.go``); the scores are in ``inter_pod_affinity_score``. ``matchLabelKeys`` and ``mismatchLabelKeys`` are part
+of the terms' selectors already. Pods that are being deleted count until they are gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
+from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
+from stowplan.plugins import domains
+from stowplan.plugins.inter_pod_affinity_score import Votes
+from stowplan.plugins.predicates import Carries, Kind, MeetsAll, meant_by
+
+AFFINITY = "node(s) didn't match pod affinity rules"
+ANTI_AFFINITY = "node(s) didn't match pod anti-affinity rules"
+EXISTING_ANTI_AFFINITY = "node(s) didn't satisfy existing pods anti-affinity rules"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InterPodAffinityArgs:
+    """Arguments of the plugin, with kube-scheduler's names and defaults.
+
+    Attributes:
+        hard_pod_affinity_weight: what a required affinity term of a running pod counts when it means the incoming
+            pod; 0 to 100.
+        ignore_preferred_terms_of_existing_pods: give no scores to pods without preferred terms of their own.
+    """
+
+    hard_pod_affinity_weight: int = 1
+    ignore_preferred_terms_of_existing_pods: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The running pods that matter to the pods of a class.
+
+    Attributes:
+        near: by affinity term of the class, the pods that match all of its terms.
+        unlabelled: bool[node]: nodes without a label that an affinity term names; None where there are none.
+        first: whether the class matches its own affinity terms, so that one of it may be the first.
+        apart: by anti-affinity term of the class, the pods that match it.
+        averse: by anti-affinity term of running pods that means the class, the pods that have it.
+    """
+
+    near: tuple[domains.Tally, ...]
+    unlabelled: Mask | None
+    first: bool
+    apart: tuple[domains.Tally, ...]
+    averse: tuple[domains.Tally, ...]
+
+    @property
+    def nobody_near(self) -> bool:
+        """Whether no pod matches the affinity terms, on any node that has a label they name."""
+        return all(tally.empty for tally in self.near)
+
+
+class InterPodAffinity:
+    """Keep pods near or away from others as their affinity and anti-affinity, and those of running pods, say."""
+
+    name = "InterPodAffinity"
+    requeue_on = frozenset(
+        {
+            ClusterEvent.POD_ADDED,
+            ClusterEvent.POD_REMOVED,
+            ClusterEvent.POD_LABELS,
+            ClusterEvent.POD_UPDATED,
+            ClusterEvent.NODE_ADDED,
+            ClusterEvent.NODE_LABELS,
+            ClusterEvent.NAMESPACE,
+        }
+    )
+
+    def __init__(self, args: InterPodAffinityArgs) -> None:
+        self._args = args
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+        """Steps aside where the pod has no required term and no running pod has an anti-affinity term against it."""
+        cls = pod.cls
+        if not (cls.affinity or cls.anti_affinity or nodes.required_anti_terms):
+            return SKIP
+        found = self._neighbours(cls, nodes)
+        return None if found.near or found.apart or found.averse else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
+        found = self._neighbours(pod.cls, nodes)
+        if found.near:
+            if found.unlabelled is not None:
+                yield Reject(found.unlabelled, AFFINITY, UNRESOLVABLE)
+            if not (found.first and found.nobody_near):
+                for tally in found.near:
+                    yield Reject(tally.vacant(), AFFINITY, UNRESOLVABLE)
+        for tally in found.apart:
+            mask = tally.occupied()
+            if mask is not None:
+                yield Reject(mask, ANTI_AFFINITY)
+        for tally in found.averse:
+            mask = tally.occupied()
+            if mask is not None:
+                yield Reject(mask, EXISTING_ANTI_AFFINITY)
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""
+        cls = pod.cls
+        prefers = bool(cls.preferred_affinity or cls.preferred_anti_affinity)
+        if not prefers:
+            if self._args.ignore_preferred_terms_of_existing_pods:
+                return None
+            if not (nodes.required_terms or nodes.preferred_terms or nodes.preferred_anti_terms):
+                return None
+        weight = self._args.hard_pod_affinity_weight
+        return nodes.once((Votes, cls, weight), lambda: Votes(cls, nodes, weight)).scores(rows)
+
+    def _neighbours(self, cls: PodClass, nodes: Snapshot) -> Neighbours:
+        return nodes.once((Neighbours, cls), lambda: _neighbours(cls, nodes))
+
+
+def _neighbours(cls: PodClass, nodes: Snapshot) -> Neighbours:
+    def pods(predicate: MeetsAll | Carries, key: str) -> domains.Tally:
+        return domains.tally(nodes, predicate, key)
+
+    all_terms = MeetsAll(cls.affinity)
+    unlabelled: Mask | None = None
+    for term in cls.affinity:
+        missing = domains.grouping(nodes, term.topology_key).missing
+        if missing is not None:
+            unlabelled = missing if unlabelled is None else unlabelled | missing
+    averse: list[AffinityTerm] = [term for term in nodes.required_anti_terms if meant_by(cls, term, nodes)]
+    return Neighbours(
+        near=tuple(pods(all_terms, term.topology_key) for term in cls.affinity),
+        unlabelled=unlabelled,
+        first=all_terms.matches(cls, nodes),
+        apart=tuple(pods(MeetsAll((term,)), term.topology_key) for term in cls.anti_affinity),
+        averse=tuple(pods(Carries(Kind.ANTI_AFFINITY, term), term.topology_key) for term in averse),
+    )

@@ -1,0 +1,113 @@
+"""Topology spread constraints of pods: the filter, and one plugin for both halves.
+
+Source of the rules: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/podtopologyspread`` (``filtering.go``,
+``common.go``); the scores are in ``pod_topology_spread_score``. ``matchLabelKeys`` are part of the selectors already.
+
+Not there: kube-scheduler's default constraints, which need Services, ReplicaSets and StatefulSets to find a selector;
+a pod without constraints of its own is neither filtered nor scored here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
+from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
+from stowplan.plugins import domains, inclusion
+from stowplan.plugins.pod_topology_spread_score import Scoring
+from stowplan.plugins.predicates import SpreadsWith
+
+UNEVEN = "node(s) didn't match pod topology spread constraints"
+NO_LABEL = f"{UNEVEN} (missing required label)"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """One constraint on the nodes as they are.
+
+    Attributes:
+        missing: bool[node]: nodes without the label; None where there is none.
+        tally: the pods that count, by domain.
+    """
+
+    constraint: SpreadConstraint
+    missing: Mask | None
+    tally: domains.Tally
+
+    def ceiling(self) -> int:
+        """The most pods that a domain may hold once the incoming pod is there."""
+        lowest = self.tally.lowest() if self.tally.number >= self.constraint.min_domains else 0
+        return lowest + self.constraint.max_skew
+
+
+class PodTopologySpread:
+    """Spread pods over domains as their topologySpreadConstraints say."""
+
+    name = "PodTopologySpread"
+    requeue_on = NODE_CHANGES | {
+        ClusterEvent.POD_ADDED,
+        ClusterEvent.POD_REMOVED,
+        ClusterEvent.POD_LABELS,
+        ClusterEvent.POD_UPDATED,
+        ClusterEvent.POLICY,
+    }
+
+    def __init__(self, added: inclusion.Added) -> None:
+        self._added = added
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+        """Steps aside where the pod has no constraint with DoNotSchedule."""
+        return None if any(each.required for each in pod.cls.spread) else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
+        cls = pod.cls
+        for limit, itself in nodes.once((self, cls), lambda: self._limits_of(cls, nodes)):
+            if limit.missing is not None:
+                yield Reject(limit.missing, NO_LABEL, UNRESOLVABLE)
+            over = limit.tally.counts > limit.ceiling() - itself
+            if over.any():
+                yield Reject(limit.tally.gather(over), UNEVEN)
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """100 where the fewest pods are, by the constraints with ScheduleAnyway."""
+        cls = pod.cls
+        scoring = nodes.once((self, "score", cls), lambda: self._scoring_of(cls, nodes))
+        return None if scoring is None else scoring.scores(rows)
+
+    # What depends on more than the labels of the pods is shared by all classes that agree in it: the members of a
+    # service differ in a label or two.
+
+    def _limits_of(self, cls: PodClass, nodes: Snapshot) -> tuple[tuple[Limit, int], ...]:
+        """The limits, each with 1 where the pod itself counts and 0 where it does not."""
+        hard = tuple(each for each in cls.spread if each.required)
+        wish = inclusion.wishes(cls, self._added)
+        limits = nodes.once((Limit, cls.namespace, hard, wish), lambda: _limits(nodes, cls.namespace, hard, wish))
+        return tuple((limit, int(limit.constraint.selector.matches(cls.labels))) for limit in limits)
+
+    def _scoring_of(self, cls: PodClass, nodes: Snapshot) -> Scoring | None:
+        soft = tuple(each for each in cls.spread if not each.required)
+        if not soft:
+            return None
+        wish = inclusion.wishes(cls, self._added)
+        return nodes.once((Scoring, cls.namespace, soft, wish), lambda: Scoring(nodes, cls.namespace, soft, wish))
+
+
+def _limits(
+    nodes: Snapshot, namespace: str, constraints: tuple[SpreadConstraint, ...], wish: inclusion.Wishes
+) -> tuple[Limit, ...]:
+    groups = [domains.grouping(nodes, each.topology_key) for each in constraints]
+    complete = np.logical_and.reduce([group.present for group in groups])
+    limits = []
+    for each, group in zip(constraints, groups, strict=True):
+        mask = inclusion.included(nodes, wish, honor_affinity=each.honor_affinity, honor_taints=each.honor_taints)
+        eligible = complete if mask is None else complete & mask
+        tally = domains.Tally(nodes, SpreadsWith(namespace, each.selector), group, eligible)
+        limits.append(Limit(each, group.missing, tally))
+    return tuple(limits)
