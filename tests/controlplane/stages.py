@@ -52,10 +52,12 @@ hostIP: {{ index . 0 | Quote }}
 hostIPs:
 - ip: {{ index . 0 | Quote }}
 {{ end }}
+{{ if not .status.podIP }}
 {{ with PodIPsWith .spec.nodeName (or .spec.hostNetwork false) .metadata.uid .metadata.name .metadata.namespace }}
 podIP: {{ index . 0 | Quote }}
 podIPs:
 - ip: {{ index . 0 | Quote }}
+{{ end }}
 {{ end }}
 conditions:
 - {type: PodReadyToStartContainers, status: "True", lastTransitionTime: {{ $now | Quote }}}

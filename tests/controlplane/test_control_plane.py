@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.controlplane.api import Api, ApiFailure, condition
+from tests.controlplane.api import STRATEGIC, Api, ApiFailure, condition
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
 
@@ -26,6 +26,52 @@ async def test_a_pod_with_a_node_name_becomes_running_and_ready(api: Api, namesp
     await api.create(pod(namespace, "a", "a-1-r1-h1"))
     running = await api.wait(f"/api/v1/namespaces/{namespace}/pods/a", lambda it: condition(it, "Ready") == "True")
     assert running["status"]["phase"] == "Running"
+
+
+READY = "example.com/ready"
+
+
+async def test_a_pod_told_so_runs_without_being_ready_until_told_otherwise(api: Api, namespace: str) -> None:
+    where = f"/api/v1/namespaces/{namespace}/pods/a"
+    await api.create(pod(namespace, "a", "a-1-r1-h1", **{READY: "false"}))
+    await api.wait(where, lambda it: (it["status"]["phase"], condition(it, "Ready")) == ("Running", "False"))
+    await api.patch(where, {"metadata": {"annotations": {READY: None}}})
+    await api.wait(where, lambda it: condition(it, "Ready") == "True")
+    await api.patch(where, {"metadata": {"annotations": {READY: "false"}}})
+    await api.wait(where, lambda it: condition(it, "Ready") == "False")
+
+
+async def test_a_pod_told_so_fails(api: Api, namespace: str) -> None:
+    where = f"/api/v1/namespaces/{namespace}/pods/a"
+    await api.create(pod(namespace, "a", "a-1-r1-h1", **{"example.com/fails": "true"}))
+    await api.wait(where, lambda it: bool(it["status"]["phase"] == "Failed"))
+
+
+async def test_a_pod_waits_for_its_readiness_gates(api: Api, namespace: str) -> None:
+    where = f"/api/v1/namespaces/{namespace}/pods/a"
+    gated = pod(namespace, "a", "a-1-r1-h1")
+    gated["spec"]["readinessGates"] = [{"conditionType": "example.com/gate"}]
+    await api.create(gated)
+    await api.wait(where, lambda it: (condition(it, "ContainersReady"), condition(it, "Ready")) == ("True", "False"))
+    opened = {"status": {"conditions": [{"type": "example.com/gate", "status": "True"}]}}
+    await api.patch(f"{where}/status", opened, content_type=STRATEGIC)
+    await api.wait(where, lambda it: condition(it, "Ready") == "True")
+
+
+async def test_the_pods_of_a_job_end_well(api: Api, namespace: str) -> None:
+    template = {"spec": {"nodeName": "a-1-r1-h1", "restartPolicy": "Never", "containers": [
+        {"name": "main", "image": "example.com/none"}]}}  # fmt: skip
+    await api.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": namespace},
+                      "spec": {"template": template}})  # fmt: skip
+    await api.wait(f"/apis/batch/v1/namespaces/{namespace}/jobs/j", lambda it: condition(it, "Complete") == "True")
+
+
+async def test_a_deleted_pod_is_gone_at_once(api: Api, namespace: str) -> None:
+    where = f"/api/v1/namespaces/{namespace}/pods/a"
+    await api.create(pod(namespace, "a", "a-1-r1-h1"))
+    await api.wait(where, lambda it: condition(it, "Ready") == "True")
+    await api.delete(where)
+    await api.wait_gone(where)
 
 
 @pytest.mark.parametrize(

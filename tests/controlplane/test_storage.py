@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.controlplane import storage
-from tests.controlplane.api import Api, wait_until
-from tests.controlplane.nodes import HOSTNAME, ZONE, Manifest
+from tests.controlplane.api import Api, condition, wait_until
+from tests.controlplane.fixtures import NewControlPlane
+from tests.controlplane.nodes import HOSTNAME, ZONE, Layout, Manifest
+from tests.controlplane.plane import Options
+from tests.controlplane.test_control_plane import pod
 
 GI = 2**30
 
@@ -132,6 +136,27 @@ async def test_a_bound_claim_grows(api: Api, namespace: str, small: str) -> None
     await api.patch(path(namespace, "data"), {"spec": {"resources": {"requests": {"storage": "12Gi"}}}})
     await api.wait(path(namespace, "data"), lambda found: found["status"]["capacity"]["storage"] == "12Gi")
     await capacity_becomes(api, small, "a-1-r2-h1", 3 * GI)
+
+
+async def test_kube_scheduler_places_a_pod_with_a_claim_once_the_driver_stops_refusing(
+    new_control_plane: NewControlPlane,
+) -> None:
+    layout = Layout(zones=1, power_domains=1, racks=1, hosts=2)
+    plane = await asyncio.to_thread(new_control_plane, Options(layout=layout, scheduler=True))
+    async with plane.api() as api:
+        nodes = [f"/api/v1/nodes/{name}" for *_, name in layout.names()]
+        for node in nodes:
+            await api.patch(node, {"metadata": {"annotations": {storage.REFUSE: "true"}}})
+        await api.create(claim("default", "data", "local-nvme"))
+        user = pod("default", "user", "")
+        del user["spec"]["nodeName"]
+        user["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await api.create(user)
+        assert "is out of space" in await _complaint(api, "default")
+        for node in nodes:
+            await api.patch(node, {"metadata": {"annotations": {storage.REFUSE: None}}})
+        await api.wait("/api/v1/namespaces/default/pods/user", lambda it: condition(it, "Ready") == "True", within=40)
+        assert is_bound(await api.get(path("default", "data")))
 
 
 @pytest.mark.parametrize(
