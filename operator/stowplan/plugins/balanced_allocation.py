@@ -5,14 +5,13 @@ The arithmetic is in float64, operation by operation as there, so that the integ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import usage
 from stowplan.plugins.args import BalancedAllocationArgs
@@ -41,29 +40,32 @@ class NodeResourcesBalancedAllocation:
         return kept[rows].astype(np.int64)
 
     def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
-        resources = list(usage.of(cls, nodes, rows, self._resources, defaults=False))
-        if not resources:
-            return np.full(nodes.nonzero[0, rows].shape, 75, dtype=np.uint8)
-        capacity = [each.allocatable for each in resources]
-        after = _balance([each.used + each.asked for each in resources], capacity)
-        before = _balance([each.used for each in resources], capacity)
+        found = usage.of(cls, nodes, rows, self._resources, defaults=False)
+        before, after = _balance(np.stack((found.used, found.used + found.asked), axis=1), found.allocatable[:, None])
         half = MAX_SCORE // 2
-        return (half + (half + after - before) // 2).astype(np.uint8)
+        scores: Small = (half + (half + after - before) // 2).astype(np.uint8)
+        return scores
 
 
-def _balance(used: Sequence[Amounts], capacity: Sequence[Amounts]) -> Amounts:
-    """int64[row]: 100 where all resources are used in equal parts, 50 at worst."""
-    valid = [each > 0 for each in capacity]
-    parts: list[Fractions] = [
-        np.where(has, np.minimum(have / np.maximum(most, 1), 1.0), 0.0)
-        for have, most, has in zip(used, capacity, valid, strict=True)
-    ]
-    count = np.sum(valid, axis=0)
-    # Adding 0.0 for a resource that a node does not have leaves the sums what they are without it.
-    mean = sum(parts[1:], parts[0]) / np.maximum(count, 1)
-    squares = [np.where(has, (part - mean) * (part - mean), 0.0) for part, has in zip(parts, valid, strict=True)]
-    deviation = np.sqrt(sum(squares[1:], squares[0]) / np.maximum(count, 1))
-    high = np.max(parts, axis=0)
-    low = np.min([np.where(has, part, 2.0) for part, has in zip(parts, valid, strict=True)], axis=0)
-    deviation = np.where(count > 2, deviation, np.where(count == 2, np.abs((high - low) / 2), 0.0))
-    return ((1 - deviation) * float(MAX_SCORE)).astype(np.int64)
+def _balance(used: Amounts, capacity: Amounts) -> Amounts:
+    """int64[2, row] of int64[resource, 2, row]: 100 where all resources are used in equal parts, 50 at worst."""
+    valid = capacity > 0
+    parts: Fractions = np.minimum(used / np.maximum(capacity, 1), 1.0)
+    usual = len(parts) == 2 and valid.all()
+    deviation = np.abs((parts[0] - parts[1]) / 2) if usual else _deviation(parts, valid)
+    scores: Amounts = ((1 - deviation) * float(MAX_SCORE)).astype(np.int64)
+    return scores
+
+
+def _deviation(parts: Fractions, valid: Mask) -> Fractions:
+    """float64[2, row]: the standard deviation over the resources that a node has; half the distance of two."""
+    count = valid.sum(axis=0)
+    divisor = np.maximum(count, 1)
+    # To add 0.0 for a resource that a node does not have leaves the sum what it is without it. Summed in order.
+    parts = np.where(valid, parts, 0.0)
+    mean = sum(parts) / divisor
+    many = np.sqrt(sum(np.where(valid, (parts - mean) * (parts - mean), 0.0)) / divisor)
+    lowest = np.where(valid, parts, np.inf).min(axis=0, initial=1.0)
+    two = np.abs((parts.max(axis=0, initial=0.0) - lowest) / 2)
+    deviation: Fractions = np.where(count > 2, many, np.where(count == 2, two, 0.0))
+    return deviation

@@ -18,10 +18,40 @@ import numpy.typing as npt
 from stowplan.framework import normalize
 from stowplan.framework.plugin import CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins.args import FailureDomainArgs
 
 Domains = npt.NDArray[np.intp]
+Points = npt.NDArray[np.float64]
+"""Whole numbers; float64 because ``bincount`` counts in it, and exact up to 2**53."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tree:
+    """The failure domains of all levels, numbered level by level. Level -1 is the whole cluster.
+
+    Attributes:
+        leaf: intp[node]: its domain of the narrowest level.
+        leaves: how many there are.
+        parents: intp[domain] per level: the domain of the level above that it lies in.
+        real: bool[domain] per level: False for what stands for nodes without the level's label, or a broader one's.
+    """
+
+    leaf: Domains
+    leaves: int
+    parents: tuple[Domains, ...]
+    real: tuple[Mask, ...]
+
+    def points(self, peers: Points) -> Points:
+        """float64[leaf]: the levels that a node there shares with the peers (float64[leaf]), summed over them."""
+        counts = [peers]
+        for level in range(len(self.parents) - 1, 0, -1):
+            counts.append(_sum(self.parents[level], counts[-1], len(self.real[level - 1])))
+        points: Points = np.zeros(1)
+        for parent, real, count in zip(self.parents, self.real, reversed(counts), strict=True):
+            points = points[parent] + count * real
+        return points
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +70,11 @@ class Peers:
         )
 
 
+def _sum(domains: Domains, weights: Points, size: int) -> Points:
+    """float64[size]: the weights summed by domain."""
+    return np.bincount(domains, weights=weights, minlength=size).astype(np.float64, copy=False)
+
+
 class FailureDomain:
     """Prefer nodes near the other pods of the group."""
 
@@ -56,26 +91,25 @@ class FailureDomain:
             return None
         count = nodes.count(group)
         homes = np.flatnonzero(count)
-        raw: Scores = np.zeros(len(rows), dtype=np.int64)
-        for domains in nodes.once(self, lambda: self._domains(nodes)):
-            peers = np.bincount(domains[homes], weights=count[homes], minlength=int(domains.max(initial=0)) + 1)
-            peers[0] = 0
-            raw += peers.astype(np.int64)[domains[rows]]
-        return normalize.default_normalize(raw, reverse=False)
+        tree = nodes.once(self, lambda: self._tree(nodes))
+        points = tree.points(_sum(tree.leaf[homes], count[homes].astype(np.float64), tree.leaves))
+        return normalize.default_normalize(points[tree.leaf[rows]].astype(np.int64), reverse=False)
 
     def _group(self, cls: PodClass) -> Peers | None:
         if not all(key in cls.labels for key in self._group_by):
             return None
         return Peers(cls.namespace, tuple((key, cls.labels[key]) for key in self._group_by))
 
-    def _domains(self, nodes: Snapshot) -> list[Domains]:
-        """intp[node] per level: the number of the node's domain, 0 for none."""
-        found: list[Domains] = []
-        inside: Domains = np.ones(len(nodes), dtype=np.intp)
+    def _tree(self, nodes: Snapshot) -> _Tree:
+        leaf: Domains = np.zeros(len(nodes), dtype=np.intp)
+        real: Mask = np.ones(1, dtype=np.bool_)
+        parents: list[Domains] = []
+        reals: list[Mask] = []
         for key in self._levels:
             column = nodes.label(key)
-            pairs = np.where((inside > 0) & column.present, inside * len(column.values) + column.codes, 0)
-            _, numbers = np.unique(np.append(0, pairs), return_inverse=True)
-            inside = numbers[1:]
-            found.append(inside)
-        return found
+            size = len(column.values)
+            pairs, leaf = np.unique(leaf * size + column.codes, return_inverse=True)
+            parents.append(pairs // size)
+            real = real[pairs // size] & (pairs % size != 0)
+            reals.append(real)
+        return _Tree(leaf, len(real), tuple(parents), tuple(reals))

@@ -6,11 +6,11 @@ Source: kubernetes v1.36.3 ``plugins/noderesources/fit.go``, ``least_allocated.g
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stowplan.framework import nodes as node_table
 from stowplan.framework.events import ClusterEvent
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
@@ -25,6 +25,21 @@ from stowplan.plugins.usage import Amounts
 _FIRST = ("cpu", "memory", "ephemeral-storage")
 _PER_BYTE = 4
 _SHORT, _NEVER = 1, 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Checks:
+    """What a class asks for: ``pods`` first, then the others in kube-scheduler's order.
+
+    Attributes:
+        resources: names.
+        amounts: int64[check, 1], all positive.
+        shifts: uint8[check, 1]: where the bits of a check are in its byte.
+    """
+
+    resources: tuple[str, ...]
+    amounts: Amounts
+    shifts: Small
 
 
 class NodeResourcesFit:
@@ -60,7 +75,7 @@ class NodeResourcesFit:
             found = int(np.bitwise_or.reduce(codes))
             if not found:
                 continue
-            for place, (resource, _) in enumerate(checks[group * _PER_BYTE : (group + 1) * _PER_BYTE]):
+            for place, resource in enumerate(checks.resources[group * _PER_BYTE : (group + 1) * _PER_BYTE]):
                 reason = "Too many pods" if resource == "pods" else f"Insufficient {resource}"
                 for code, resolution in ((_SHORT, UNSCHEDULABLE), (_NEVER, UNRESOLVABLE)):
                     bit = code << 2 * place
@@ -72,47 +87,45 @@ class NodeResourcesFit:
         kept = nodes.kept((self, pod.cls, "score"), lambda some: self._scores(pod.cls, nodes, some))
         return kept[rows].astype(np.int64)
 
-    def _checks(self, asked: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-        """(resource, amount) to be checked, ``pods`` first."""
+    def _checks(self, asked: Mapping[str, int]) -> _Checks:
         own = sorted(name for name in asked if requests.is_scalar(name) and not self._is_ignored(name))
-        wanted = ((name, asked.get(name, 0)) for name in (*_FIRST, *own))
-        return (("pods", 1), *(each for each in wanted if each[1] > 0))
+        wanted = {"pods": 1} | {name: asked[name] for name in (*_FIRST, *own) if asked.get(name, 0) > 0}
+        return _Checks(
+            resources=tuple(wanted),
+            amounts=np.array(list(wanted.values()), dtype=np.int64)[:, None],
+            shifts=(2 * (np.arange(len(wanted)) % _PER_BYTE)).astype(np.uint8)[:, None],
+        )
 
     def _is_ignored(self, resource: str) -> bool:
         group, _, _ = resource.partition("/")
         return requests.is_extended(resource) and (resource in self._ignored or group in self._ignored_groups)
 
     def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
-        total: Amounts = np.zeros(nodes.nonzero[0, rows].shape, dtype=np.int64)
-        weights: Amounts = np.zeros_like(total)
-        for each in usage.of(cls, nodes, rows, self._resources, defaults=True):
-            score = self._per_resource(each.used + each.asked, each.allocatable)
-            counted = each.allocatable > 0
-            if self._ratio:
-                counted &= score > 0
-            total += np.where(counted, score * each.weight, 0)
-            weights += counted * each.weight
-        weights = np.maximum(weights, 1)
-        if self._ratio:  # half a point rounds up, as Go's math.Round does
-            return np.floor(total / weights + 0.5).astype(np.uint8)
-        return (total // weights).astype(np.uint8)
+        found = usage.of(cls, nodes, rows, self._resources, defaults=True)
+        scores = self._per_resource(found.used + found.asked, found.allocatable)
+        weights = found.weights * (found.allocatable > 0)
+        if self._ratio:
+            weights *= scores > 0
+        total = (scores * weights).sum(axis=0)
+        divisor = np.maximum(weights.sum(axis=0), 1)
+        # half a point of a ratio rounds up, as Go's math.Round does
+        mean: Small = (np.floor(total / divisor + 0.5) if self._ratio else total // divisor).astype(np.uint8)
+        return mean
 
 
-def _verdicts(checks: Sequence[tuple[str, int]], nodes: NodeTable, rows: RowIndex) -> Small:
+def _verdicts(checks: _Checks, nodes: NodeTable, rows: RowIndex) -> Small:
     """uint8[check // 4, row]: two bits a check, _SHORT of what is left, _NEVER enough even when empty."""
-    size = len(nodes.allocatable[node_table.PODS, rows])
-    codes = np.zeros((-(-len(checks) // _PER_BYTE), size), dtype=np.uint8)
-    for at, (resource, amount) in enumerate(checks):
-        index = nodes.resources.get(resource)
-        group, shift = divmod(at, _PER_BYTE)
-        if index is None:
-            codes[group] |= np.uint8(_NEVER << 2 * shift)
-            continue
-        allocatable = nodes.allocatable[index, rows]
-        short = amount > allocatable - nodes.requested[index, rows]
-        never = (amount > allocatable) & short & (resource != "pods")  # upstream never calls this one unresolvable
-        codes[group] |= (short.view(np.uint8) << never.view(np.uint8)) << np.uint8(2 * shift)
-    return codes
+    indices = np.array([nodes.resources.get(resource, -1) for resource in checks.resources])
+    allocatable = nodes.allocatable[:, rows][indices]
+    requested = nodes.requested[:, rows][indices]
+    unknown = indices < 0
+    if unknown.any():
+        allocatable[unknown] = requested[unknown] = 0
+    short = checks.amounts > allocatable - requested
+    never = short & (checks.amounts > allocatable)
+    never[0] = False  # upstream never calls too many pods unresolvable
+    codes = short.view(np.uint8) << never.view(np.uint8)
+    return np.bitwise_or.reduceat(codes << checks.shifts, range(0, len(indices), _PER_BYTE), axis=0)
 
 
 def _least(requested: Amounts, capacity: Amounts) -> Amounts:

@@ -1,4 +1,4 @@
-"""What NodeResourcesFit and NodeResourcesBalancedAllocation have in common: who asks for what, of how much.
+"""What NodeResourcesFit and NodeResourcesBalancedAllocation have in common: who asks for how much, of what.
 
 Source: kubernetes v1.36.3 ``plugins/noderesources/resource_allocation.go``.
 """
@@ -6,7 +6,7 @@ Source: kubernetes v1.36.3 ``plugins/noderesources/resource_allocation.go``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +23,17 @@ _NONZERO = {"cpu": 0, "memory": 1}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
-    """One resource on some nodes.
+    """The resources that count for a pod, on some nodes.
 
     Attributes:
-        weight: of the resource in the score.
-        asked: what the pod asks for.
-        used: int64[row]: what the pods on the nodes ask for.
-        allocatable: int64[row]: 0 where the node does not have it; such a resource does not count there.
+        weights: int64[resource, 1].
+        asked: int64[resource, 1]: what the pod asks for.
+        used: int64[resource, row]: what the pods on the nodes ask for.
+        allocatable: int64[resource, row]: 0 where the node does not have it; the resource does not count there.
     """
 
-    weight: int
-    asked: int
+    weights: Amounts
+    asked: Amounts
     used: Amounts
     allocatable: Amounts
 
@@ -47,8 +47,8 @@ def asked(cls: PodClass, resource: str, *, defaults: bool) -> int:
 
 def of(
     cls: PodClass, nodes: NodeTable, rows: RowIndex, resources: Sequence[ResourceWeight], *, defaults: bool
-) -> Iterator[Usage]:
-    """The resources that count for the pod, in order.
+) -> Usage:
+    """What is used of what.
 
     Args:
         cls: of the pod that is to be placed.
@@ -57,12 +57,15 @@ def of(
         resources: what the score looks at; extended resources count for pods that ask for them alone.
         defaults: count pods without requests for CPU and memory as if they had some.
     """
+    found: list[tuple[int, int, int]] = []
     for spec in resources:
-        want = asked(cls, spec.name, defaults=defaults)
-        index = nodes.resources.get(spec.name)
-        scalar = requests.is_scalar(spec.name)
-        known = scalar or spec.name in ("cpu", "memory", "ephemeral-storage")
-        if index is None or not known or (scalar and not want):
-            continue
-        used = nodes.nonzero if defaults and index <= node_table.MEMORY else nodes.requested
-        yield Usage(spec.weight, want, used[index, rows], nodes.allocatable[index, rows])
+        index = nodes.resources.get(spec.name, node_table.PODS)
+        amount = asked(cls, spec.name, defaults=defaults)
+        if index < node_table.PODS or (index > node_table.PODS and amount and requests.is_scalar(spec.name)):
+            found.append((index, spec.weight, amount))
+    indices, weights, amounts = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    used = nodes.requested[:, rows][indices]
+    if defaults:
+        for at in np.flatnonzero(indices <= node_table.MEMORY).tolist():
+            used[at] = nodes.nonzero[indices[at], rows]
+    return Usage(weights[:, None], amounts[:, None], used, nodes.allocatable[:, rows][indices])
