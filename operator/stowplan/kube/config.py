@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
+import yaml
 
 from stowplan.errors import UsageError
 
@@ -225,8 +226,17 @@ async def _load(path: str, context: str | None) -> _Loaded:
     try:
         loader = await config.load_kube_config(config_file=path, context=context, client_configuration=settings)
         tls = _tls(settings.ssl_ca_cert, settings.cert_file, settings.key_file, verify=settings.verify_ssl)
-    except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError, AssertionError) as error:
-        # The library raises the latter five on files that are not shaped like a kubeconfig at all.
+    except (
+        config.ConfigException,
+        yaml.YAMLError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        AssertionError,
+    ) as error:
+        # The library raises the last five on files that are not shaped like a kubeconfig at all.
         raise UsageError(f"kubeconfig {path} cannot be used: {' '.join(str(error).split())}") from error
     if not settings.host:
         raise UsageError(f"kubeconfig {path} cannot be used: the cluster has no server")

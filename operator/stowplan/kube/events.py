@@ -72,6 +72,7 @@ class Recorder:
         self._clock = clock
         self._log = EventLog()
         self._closing = False
+        self._waiting = 0  # queued or being sent
         self.sent = 0
         self.dropped = 0
 
@@ -120,8 +121,8 @@ class Recorder:
             async with asyncio.timeout(seconds):
                 await self._queue.join()
         except TimeoutError:
-            self.dropped += self._queue.qsize()
-            log.warning("events not sent", waiting=self._queue.qsize())
+            self.dropped += self._waiting
+            log.warning("events not sent", events=self._waiting)
 
     # ------------------------------------------------------------ background
 
@@ -131,6 +132,8 @@ class Recorder:
         except asyncio.QueueFull:
             entry.give_up()
             self.dropped += 1
+        else:
+            self._waiting += 1
 
     async def _heartbeat(self) -> None:
         while True:
@@ -150,9 +153,10 @@ class Recorder:
                 # A namespace that is being deleted refuses its last events; that is nobody's fault.
                 self.dropped += 1
                 entry.give_up()
-                log.debug("event lost", event=entry.name, error=str(error))
+                log.debug("event lost", name=entry.name, error=str(error))
             finally:
                 entry.queued = False
+                self._waiting -= 1
                 self._queue.task_done()
 
     async def _send(self, entry: Entry) -> None:
@@ -170,7 +174,7 @@ class Recorder:
             try:
                 await self._api.post(collection, self._event(entry, count, namespace), msgspec.Raw, repeat=True)
             except Conflict:
-                log.debug("event exists", event=entry.name)
+                log.debug("event exists", name=entry.name)
         entry.mark(count=count, now=self._clock())
 
     def _event(self, entry: Entry, count: int, namespace: str) -> dict[str, object]:

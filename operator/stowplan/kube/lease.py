@@ -23,15 +23,14 @@ import structlog
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, LeadershipLost, NotFound
 from stowplan.kube import session
 from stowplan.kube.election import Candidate, LeaseSpec, Record, Terms
-from stowplan.model import objects
 
 _COLLECTION: Final = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 log = structlog.get_logger(__name__)
 
 
-class _Lease(msgspec.Struct, rename="camel"):
-    metadata: objects.ObjectMeta
+class _Lease(msgspec.Struct):
+    metadata: dict[str, object]
     spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
 
 
@@ -66,6 +65,7 @@ class Elector:
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 -- jitter
         self._candidate = Candidate(identity, terms)
+        self._metadata: dict[str, object] = {"name": name, "namespace": namespace}
 
     @property
     def fence(self) -> str:
@@ -166,11 +166,11 @@ class Elector:
     async def _look(self) -> None:
         path = f"{_COLLECTION.format(self._namespace)}/{self._name}"
         try:
-            lease = await self._api.get(path, _Lease)
+            record = self._take(await self._api.get(path, _Lease))
         except NotFound:
-            self._candidate.saw(Record(spec=LeaseSpec(), version=""), self._clock())
-            return
-        self._candidate.saw(_record(lease), self._clock())
+            self._metadata = {"name": self._name, "namespace": self._namespace}
+            record = Record(spec=LeaseSpec(), version="")
+        self._candidate.saw(record, self._clock())
 
     async def _claim(self) -> None:
         sent_at = self._clock()
@@ -184,12 +184,14 @@ class Elector:
             Conflict: it is not what we believe it is.
         """
         collection = _COLLECTION.format(self._namespace)
-        meta = {"name": self._name, "namespace": self._namespace}
-        body: dict[str, object] = {"metadata": meta, "spec": record.spec}
-        if not record.version:
-            return _record(await self._api.post(collection, body, _Lease))
-        body["metadata"] = {"resourceVersion": record.version}
-        return _record(await self._api.patch(f"{collection}/{self._name}", body, _Lease))
+        body = _Lease(metadata=self._metadata, spec=record.spec)
+        if record.version:
+            return self._take(await self._api.put(f"{collection}/{self._name}", body, _Lease, repeat=False))
+        return self._take(await self._api.post(collection, body, _Lease))
+
+    def _take(self, lease: _Lease) -> Record:
+        self._metadata = lease.metadata
+        return Record(spec=lease.spec, version=str(lease.metadata.get("resourceVersion", "")))
 
     # ------------------------------------------------------------ time
 
@@ -212,10 +214,6 @@ class Elector:
         await asyncio.wait({task}, timeout=seconds)
         if task.done() and not task.cancelled():
             task.exception()  # seen: run() raises what matters
-
-
-def _record(lease: _Lease) -> Record:
-    return Record(spec=lease.spec, version=lease.metadata.resource_version)
 
 
 def _stamp() -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
@@ -297,9 +298,19 @@ class Api:
         )
 
     def _unreachable(self, error: BaseException, seconds: float | None) -> ApiUnreachable:
-        timed_out = isinstance(error, asyncio.TimeoutError)
-        why = f"no answer within {seconds:g} s" if timed_out and seconds else " ".join(str(error).split())
-        return ApiUnreachable(f"the API server {self.server} cannot be reached: {why or type(error).__name__}")
+        return ApiUnreachable(f"the API server {self.server} cannot be reached: {_why(error, seconds)}")
+
+
+def _why(error: BaseException, seconds: float | None) -> str:
+    if isinstance(error, asyncio.TimeoutError) and seconds:
+        return f"no answer within {seconds:g} s"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted ({error.certificate_error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _decoded(data: bytes, kind: type[T]) -> T:

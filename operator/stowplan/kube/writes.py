@@ -16,9 +16,11 @@ from typing import Final
 
 import msgspec
 
+from stowplan.errors import ApiError, Conflict
 from stowplan.kube import resources, session
 from stowplan.model import objects
 
+_INVALID: Final = 422
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
 
@@ -54,7 +56,12 @@ async def patch_pod_status(
         return False
     body = {"metadata": {"uid": pod.metadata.uid}, "status": status}
     path = resources.PODS.of(pod, "status")
-    await api.patch(path, body, msgspec.Raw, content_type=session.STRATEGIC_PATCH, repeat=True)
+    try:
+        await api.patch(path, body, msgspec.Raw, content_type=session.STRATEGIC_PATCH, repeat=True)
+    except ApiError as error:
+        if error.status == _INVALID and "metadata.uid" in str(error):  # how a patch is told that the uid is another
+            raise Conflict(409, "Conflict", str(error)) from error
+        raise
     return True
 
 

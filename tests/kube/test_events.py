@@ -1,0 +1,140 @@
+"""Events as people see them, and what happens when they cannot be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.controlplane.plane import ControlPlane
+from tests.kube.proxy import Proxy
+
+from stowplan.kube import events, session
+from stowplan.model.objects import ObjectMeta, Pod
+
+pytestmark = pytest.mark.e2e
+
+
+def pod(namespace: str, name: str = "db-0") -> Pod:
+    return Pod(metadata=ObjectMeta(namespace=namespace, name=name, uid=f"uid-of-{name}"))
+
+
+def recorder(api: session.Api, *, capacity: int = 1000) -> events.Recorder:
+    return events.Recorder(api, controller="stowplan", instance="stowplan-test", capacity=capacity)
+
+
+@contextlib.asynccontextmanager
+async def running(one: events.Recorder) -> AsyncIterator[None]:
+    task = asyncio.create_task(one.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def written(api: session.Api, namespace: str) -> list[dict[str, Any]]:
+    listed = await api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", dict[str, Any])
+    found = [item for item in listed["items"] if item["reportingController"] == "stowplan"]
+    return sorted(found, key=lambda item: str(item["eventTime"]))
+
+
+async def test_scheduled_and_failed_look_like_kube_schedulers(
+    control_plane: ControlPlane, kube: session.Api, namespace: str
+) -> None:
+    one = recorder(kube)
+    async with running(one):
+        one.failed_scheduling(pod(namespace), "0/3 nodes are available: 3 Insufficient cpu.")
+        one.scheduled(pod(namespace), "node-1")
+        await one.drain(10)
+
+    failed, scheduled = await written(kube, namespace)
+    fields = ("type", "reason", "action", "note", "reportingInstance")
+    assert [failed[field] for field in fields] == [
+        "Warning", "FailedScheduling", "Scheduling", "0/3 nodes are available: 3 Insufficient cpu.", "stowplan-test",
+    ]  # fmt: skip
+    assert [scheduled[field] for field in fields] == [
+        "Normal", "Scheduled", "Binding", f"Successfully assigned {namespace}/db-0 to node-1", "stowplan-test",
+    ]  # fmt: skip
+    assert scheduled["regarding"] == {
+        "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": "db-0", "uid": "uid-of-db-0",
+    }  # fmt: skip
+    assert "series" not in scheduled
+    assert (one.sent, one.dropped) == (2, 0)
+    described = await asyncio.to_thread(control_plane.kubectl, "events", "-n", namespace)
+    assert f"Successfully assigned {namespace}/db-0 to node-1" in described
+
+
+async def test_repeats_become_one_event_with_a_count(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube)
+    async with running(one):
+        one.failed_scheduling(pod(namespace), "no node")
+        await one.drain(10)
+        for _ in range(9):
+            one.failed_scheduling(pod(namespace), "no node")
+        await one.drain(10)
+
+    (event,) = await written(kube, namespace)
+    assert event["series"]["count"] == 10
+    assert event["series"]["lastObservedTime"] > event["eventTime"]
+
+
+async def test_repeats_before_the_first_was_sent_are_one_request(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube)
+    for _ in range(5):
+        one.failed_scheduling(pod(namespace), "no node")
+    async with running(one):
+        await one.drain(10)
+
+    (event,) = await written(kube, namespace)
+    assert (event["series"]["count"], one.sent) == (5, 1)
+
+
+async def test_event_that_has_expired_is_told_anew(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube)
+    async with running(one):
+        one.failed_scheduling(pod(namespace), "no node")
+        await one.drain(10)
+        await kube.request("DELETE", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
+        one.failed_scheduling(pod(namespace), "no node")
+        await one.drain(10)
+
+    (event,) = await written(kube, namespace)
+    assert (event["series"]["count"], one.dropped) == (2, 0)
+
+
+async def test_what_does_not_fit_the_queue_is_dropped_and_counted(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube, capacity=3)
+    for n in range(10):
+        one.scheduled(pod(namespace, f"p-{n}"), "node-1")
+    async with running(one):
+        await one.drain(10)
+
+    assert len(await written(kube, namespace)) == 3
+    assert (one.sent, one.dropped) == (3, 7)
+
+
+async def test_events_of_a_namespace_that_is_gone_are_dropped(kube: session.Api) -> None:
+    one = recorder(kube)
+    async with running(one):
+        one.scheduled(pod("no-such-namespace"), "node-1")
+        await one.drain(10)
+
+    assert (one.sent, one.dropped) == (0, 1)
+
+
+async def test_shutdown_does_not_wait_for_a_server_that_is_silent(proxy: Proxy, namespace: str) -> None:
+    async with session.Api(proxy.cluster) as wire:
+        one = recorder(wire)
+        proxy.mute = True
+        async with running(one):
+            for n in range(5):
+                one.scheduled(pod(namespace, f"p-{n}"), "node-1")
+            async with asyncio.timeout(5):
+                await one.drain(0.3)
+
+    assert one.sent == 0
+    assert one.dropped == 5
