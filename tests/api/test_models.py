@@ -36,7 +36,14 @@ def test_is_refused_with_the_field_named(refusal: Refusal) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["spec.surprise", "spec.spread[0].surprise", "spec.nodes.limits.surprise", "spec.selector.surprise", "surprise"],
+    [
+        "surprise",
+        "spec.surprise",
+        "spec.selector.surprise",
+        "spec.spread[0].surprise",
+        "spec.spread[0].max_skew",
+        "spec.nodes.limits.surprise",
+    ],
 )
 def test_an_unknown_field_is_refused_and_named(path: str) -> None:
     with pytest.raises(errors.InvalidObject) as refused:

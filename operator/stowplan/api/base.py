@@ -149,7 +149,7 @@ def parse(model: type[ModelT], value: Mapping[str, object], *, what: str) -> Mod
         errors.InvalidObject: names the first field that is wrong and says why.
     """
     try:
-        return model.model_validate(dict(value))
+        return model.model_validate(dict(value), by_alias=True, by_name=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = (dotted(first["loc"]) + first.get("ctx", {}).get("field", "")).lstrip(".")

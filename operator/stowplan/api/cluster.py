@@ -159,7 +159,7 @@ class StatefulClusterSpec(ApiModel):
     """Make no changes; status is still kept."""
     replicas: Replicas | None = None
     """Shorthand for a cluster with one node set whose own replicas is left out: what kubectl scale and a
-    HorizontalPodAutoscaler write."""
+    HorizontalPodAutoscaler write. An autoscaler needs it to be there."""
     node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=32)]
     """The kinds of member."""
     update_strategy: UpdateStrategy = UpdateStrategy()

@@ -1,7 +1,7 @@
 """Fields that are accepted and validated, and whose behaviour is not there yet: reported, never ignored in silence.
 
-The controllers put what :func:`unsupported` says into a condition. Whoever makes a field work takes its line out of
-the table; an empty table is the aim.
+The controllers put what :func:`unsupported` says into a condition, and the API reference lists the tables. Whoever
+makes a field work takes its entry out (and runs ``make generate``); an empty table is the aim.
 """
 
 from __future__ import annotations
