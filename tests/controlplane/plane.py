@@ -343,8 +343,11 @@ class ControlPlane:
 
 def run(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end from synchronous code, also where an event loop runs in this thread."""
-    with ThreadPoolExecutor(1) as executor:
+    executor = ThreadPoolExecutor(1)
+    try:
         return executor.submit(asyncio.run, work).result()
+    finally:
+        executor.shutdown(wait=False)  # after Ctrl-C nobody waits for it: it ends with the connections
 
 
 def free_port() -> int:
