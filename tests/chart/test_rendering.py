@@ -183,7 +183,7 @@ def test_every_object_carries_the_labels_and_the_namespace(arguments: tuple[str,
             [
                 *["ClusterRole"] * 3, "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy",
                 "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount", "ServiceMonitor",
-                "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+                *["ValidatingAdmissionPolicy"] * 2, *["ValidatingAdmissionPolicyBinding"] * 2,
             ],
             id="full",
         ),
@@ -241,11 +241,13 @@ def test_the_image_is_named_by_version_tag_or_digest(arguments: tuple[str, ...],
 def test_the_fence_is_the_lease_of_the_configuration() -> None:
     manifests = rendering.render(*FULL)
     election = yaml.safe_load(rendering.configuration(manifests))["leaderElection"]
-    reference = rendering.of(manifests, "ValidatingAdmissionPolicyBinding")["spec"]["paramRef"]
+    reference = rendering.of(manifests, "ValidatingAdmissionPolicyBinding", "-fence")["spec"]["paramRef"]
     assert (reference["name"], reference["namespace"]) == (election["resourceName"], election["resourceNamespace"])
     (lock, _) = rendering.of(manifests, "Role")["rules"]
     assert lock["resourceNames"] == [election["resourceName"]]
-    condition = rendering.of(manifests, "ValidatingAdmissionPolicy")["spec"]["matchConditions"][0]["expression"]
+    condition = rendering.of(manifests, "ValidatingAdmissionPolicy", "-fence")["spec"]["matchConditions"][0][
+        "expression"
+    ]
     assert "'system:serviceaccount:placement:placer-account'" in condition
 
 

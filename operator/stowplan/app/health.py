@@ -3,8 +3,8 @@
 The wiring makes one :class:`Health`, lets each part add its check, and runs :func:`serve` from start to end, before
 anything else: a replica that waits for the lease answers too. Paths:
 
-- ``/healthz``: 503 when a restart would help, such as a watch that hangs or a loop that does not turn. kubelet's
-  liveness probe asks it. The API server being away is no such reason as long as we notice it.
+- ``/healthz``: 503 when something hangs and a restart may help: nothing was heard from the API server for minutes, or
+  the event loop does not turn. kubelet's liveness probe asks it.
 - ``/readyz``: 503 until this replica does its part: the leader places pods, a standby could take over.
 - ``/metrics``: Prometheus's text format.
 
@@ -31,7 +31,7 @@ Check = Callable[[], str | None]
 Fact = Callable[[], object]
 
 WATCH_AGE_LIMIT: Final = 300.0
-"""Seconds of silence after which a watch counts as hung; bookmarks come every minute, a watch ends after ten."""
+"""Seconds of silence after which a watch counts as hung: twice what the reflector waits before it asks again."""
 LOOP_LAG_LIMIT: Final = 10.0
 """Seconds in one step of the event loop that count as a defect; longer than the lease's renewDeadline allows."""
 LAG_INTERVAL: Final = 0.5
@@ -96,7 +96,7 @@ class Health:
 
 
 def watches_are_fresh(ages: Callable[[], Mapping[str, float]], *, limit: float = WATCH_AGE_LIMIT) -> Check:
-    """A check of the seconds since each watch last heard from the API server, be it a bookmark or a refusal."""
+    """A check of the seconds since each watch last heard from the API server, be it only a bookmark."""
 
     def check() -> str | None:
         stale = sorted((age, resource) for resource, age in ages().items() if age > limit)
