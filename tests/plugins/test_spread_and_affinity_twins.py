@@ -7,13 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import INTERNER
 from tests.plugins import generated, scalar
+from tests.plugins.verdicts import scores, verdicts
 
-from stowplan.framework.plugin import SKIP, CycleState, PreFilter
+from stowplan.framework.plugin import CycleState
 from stowplan.framework.runtime import Framework
-from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNSCHEDULABLE
 from stowplan.model import objects
-from stowplan.model.pods import PodInfo
 from stowplan.plugins import inclusion
 from stowplan.plugins.inter_pod_affinity import InterPodAffinity, InterPodAffinityArgs
 from stowplan.plugins.pod_topology_spread import PodTopologySpread
@@ -21,25 +19,6 @@ from stowplan.plugins.pod_topology_spread import PodTopologySpread
 SPREAD = PodTopologySpread(inclusion.Added())
 AFFINITY = InterPodAffinity(InterPodAffinityArgs())
 PLUGINS = (SPREAD, AFFINITY)
-
-
-def verdicts(plugin: PodTopologySpread | InterPodAffinity, pod: PodInfo, nodes: Snapshot) -> dict[str, scalar.Verdict]:
-    """Node to the first verdict against it."""
-    found: dict[str, scalar.Verdict] = {}
-    assert isinstance(plugin, PreFilter)
-    if plugin.pre_filter(pod, nodes, CycleState()) is SKIP:
-        return found
-    for reject in plugin.filter(pod, nodes, CycleState()):
-        for row in np.flatnonzero(reject.mask):
-            found.setdefault(nodes.name(int(row)), (reject.reason, reject.resolution is UNSCHEDULABLE))
-    return found
-
-
-def scores(
-    plugin: PodTopologySpread | InterPodAffinity, pod: PodInfo, nodes: Snapshot, rows: list[int]
-) -> list[int] | None:
-    found = plugin.score(pod, nodes, CycleState(), np.array(rows, dtype=np.intp))
-    return None if found is None else found.tolist()
 
 
 def some_rows(data: st.DataObject, size: int) -> list[int]:
