@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from stowplan import errors
 from stowplan.framework.columns import Column
 from stowplan.framework.status import Mask
-from stowplan.model import objects, requests
+from stowplan.model import objects, quantity, requests
 
 Amounts = npt.NDArray[np.int64]
 
@@ -62,6 +63,7 @@ class NodeTable:
         self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
         self.images_version = 0
         self._images: dict[str, Amounts] = {}
+        self._annotated: dict[str, Amounts] = {}
         self._journal: list[int] = []
         self._kept: dict[Hashable, _Kept] = {}
 
@@ -124,6 +126,15 @@ class NodeTable:
             for row, node in enumerate(self.nodes):
                 sizes[row] = _image_sizes(node).get(name, -1)
         return sizes[: len(self.nodes)]
+
+    def annotated(self, key: str) -> Amounts:
+        """int64[node]: an annotation as a quantity, -1 where there is none. Kept up to date from now on. A view."""
+        amounts = self._annotated.get(key)
+        if amounts is None:
+            amounts = self._annotated[key] = np.full(self.capacity, -1, dtype=np.int64)
+            for row, node in enumerate(self.nodes):
+                amounts[row] = _annotated(node, key)
+        return amounts[: len(self.nodes)]
 
     def forget_images(self) -> None:
         """Follows images no longer, until somebody asks again."""
@@ -191,6 +202,9 @@ class NodeTable:
         for sizes in self._images.values():
             sizes[row] = sizes[last]
             sizes[last] = -1
+        for amounts in self._annotated.values():
+            amounts[row] = amounts[last]
+            amounts[last] = -1
         self._journal = []
         if row == last:
             return None
@@ -224,6 +238,8 @@ class NodeTable:
             column.put(row, node.metadata.labels.get(key))
         if self._images:
             self._write_images(row, node)
+        for key, amounts in self._annotated.items():
+            amounts[row] = _annotated(node, key)
 
     def _touch(self, row: int) -> None:
         if len(self._journal) >= _JOURNAL:
@@ -247,9 +263,17 @@ class NodeTable:
         self._requested = doubled(self._requested)
         self._nonzero = doubled(self._nonzero)
         self._unschedulable = np.concatenate([self._unschedulable, np.zeros_like(self._unschedulable)])
-        for name, sizes in self._images.items():
-            self._images[name] = np.concatenate([sizes, np.full_like(sizes, -1)])
+        for growing in (self._images, self._annotated):
+            for name, sizes in growing.items():
+                growing[name] = np.concatenate([sizes, np.full_like(sizes, -1)])
 
 
 def _image_sizes(node: objects.Node) -> dict[str, int]:
     return {name: image.size_bytes for image in node.status.images for name in image.names}
+
+
+def _annotated(node: objects.Node, key: str) -> int:
+    try:
+        return quantity.value(node.metadata.annotations[key])
+    except (KeyError, errors.InvalidObject):
+        return -1

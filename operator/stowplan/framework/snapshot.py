@@ -69,6 +69,11 @@ class Snapshot(NodeTable):
             value = self._memo[key] = build()
             return value
 
+    @property
+    def epoch(self) -> object:
+        """Stays the same object for as long as ``once`` keeps what it has: for columns that others keep in step."""
+        return self.once("epoch", object)
+
     def counter(self, predicate: Predicate) -> PodCounter:
         """The counter of a predicate; counted from the pods at first use, kept up to date from then on."""
         counter = self._counters.get(predicate)
@@ -238,13 +243,15 @@ class Snapshot(NodeTable):
         fresh = Snapshot()
         fresh.policy_of = self.policy_of
         fresh.namespaces = dict(self.namespaces)
+        fresh.volumes = self.volumes.rebuilt()
         for node in self.nodes:
             fresh.put_node(node)
         for pod in self.pods.values():
             fresh.add_pod(pod)
         wrong = []
         for name, index in self.resources.items():
-            theirs = fresh.requested[fresh.resource(name)]
+            row = fresh.resource(name)
+            theirs = fresh.requested[row]
             if not np.array_equal(self.requested[index], theirs):
                 wrong.append(f"requested {name}")
         if not np.array_equal(self.nonzero, fresh.nonzero):
@@ -257,8 +264,7 @@ class Snapshot(NodeTable):
                 wrong.append(f"total of {predicate}")
         terms = ("required_anti_terms", "required_terms", "preferred_terms", "preferred_anti_terms")
         wrong.extend(each for each in terms if getattr(self, each) != getattr(fresh, each))
-        if self.volumes.users != fresh.volumes.users:
-            wrong.append("users of claims")
+        wrong.extend(self.volumes.differences(self, fresh.volumes, fresh))
         return wrong
 
     # ------------------------------------------------------------ inside
@@ -274,7 +280,7 @@ class Snapshot(NodeTable):
         rows[row] = rows.get(row, 0) + 1
         for counter in self._counters_for(cls):
             counter.add(row, 1)
-        if pod.claims:
+        if pod.claims or pod.volumes:
             self.volumes.add_pod(pod, row)
 
     def _detach(self, pod: PodInfo, row: int) -> None:
@@ -291,7 +297,7 @@ class Snapshot(NodeTable):
                 del self._rows_of[cls]
                 self._counters_of.pop(cls, None)
                 self._count_terms(cls, -1)
-        if pod.claims:
+        if pod.claims or pod.volumes:
             self.volumes.remove_pod(pod, row)
 
     def _counters_for(self, cls: PodClass) -> tuple[PodCounter, ...]:

@@ -1,9 +1,39 @@
-"""The storage objects of the cluster, by name, and which pods use which claim."""
+"""The storage objects of the cluster, who uses them, and what pods in flight have taken of them.
+
+``scheduler.cache`` puts in what the watch brings, ``Snapshot`` says which pods come and go, and the volume plugins
+read, and take for the pods that they reserve for. What is taken is held here only until the API shows it::
+
+    assume --> claim shows selected-node ----> claim has a volume
+       |       volume shows claimRef           (nothing is held any more)
+       v
+    forget (the pod is not bound after all), claim or volume deleted or made anew
+
+Bytes are promised to a claim from the moment a node is selected for it, by us or by anybody (the annotation on the
+claim counts as much as an assumption), until it has a volume. A pool's free bytes may be published anew before the
+claim is seen to have its volume: then the bytes count twice for that moment, which only errs on the safe side.
+
+Sources: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/passive_assume_cache.go`` and
+``binder.go``, ``nodevolumelimits/csi.go``. Not carried over: the translation of in-tree volumes to CSI
+(``csi-translation-lib``); such volumes are judged as they are and not counted for any driver.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from stowplan.framework import disks, reach
+from stowplan.framework import storage as parsed
+from stowplan.framework.attachments import Attachments, DriverVolume, Limits
+from stowplan.framework.free import FreeVolumes
+from stowplan.framework.pools import Capacity, Promise
+from stowplan.framework.storage import Claim, Volume
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
+
+if TYPE_CHECKING:
+    from stowplan.framework.snapshot import Snapshot
 
 StorageObject = (
     objects.PersistentVolume
@@ -12,7 +42,31 @@ StorageObject = (
     | objects.CSINode
     | objects.CSIDriver
     | objects.CSIStorageCapacity
+    | objects.VolumeAttachment
 )
+
+_IN_TREE = frozenset(
+    f"kubernetes.io/{name}" for name in ("aws-ebs", "gce-pd", "azure-disk", "azure-file", "cinder", "vsphere-volume",
+                                          "portworx-volume")
+)  # fmt: skip
+"""Provisioners that upstream translates to CSI; see csi-translation-lib v0.36.3 ``translate.go``."""
+
+
+@dataclasses.dataclass(slots=True)
+class Assumption:
+    """What is held for an unbound claim of one or more pods in flight.
+
+    Attributes:
+        claim_uid: the claim that it is held for; another claim of the same name has no part in it.
+        node: the node selected for the claim.
+        volume: the existing volume that it gets, or "" where one is to be provisioned on the node.
+        pods: uids of the pods in flight that rely on it.
+    """
+
+    claim_uid: str
+    node: str
+    volume: str
+    pods: set[str]
 
 
 class VolumeCatalog:
@@ -25,8 +79,14 @@ class VolumeCatalog:
         csi_nodes: CSINodes by node name.
         drivers: CSIDrivers by name.
         capacities: CSIStorageCapacities by ``namespace/name``.
+        volume_attachments: VolumeAttachments by name.
         users: claim key to the pods that use it on a node: uid to row.
-        version: changes with every object that is put or removed.
+        disks: the pods on nodes that use a disk without a claim.
+        attachments: volumes per CSI driver and node.
+        limits: how many there may be.
+        assumed: what is held for the claims of pods in flight, by claim key.
+        capacity: what volumes can be made from, and what of it is promised.
+        version: changes with every object that is put or removed, and with everything that is assumed or forgotten.
     """
 
     def __init__(self) -> None:
@@ -36,54 +96,377 @@ class VolumeCatalog:
         self.csi_nodes: dict[str, objects.CSINode] = {}
         self.drivers: dict[str, objects.CSIDriver] = {}
         self.capacities: dict[str, objects.CSIStorageCapacity] = {}
+        self.volume_attachments: dict[str, objects.VolumeAttachment] = {}
         self.users: dict[str, dict[str, int]] = {}
+        self.disks = disks.DiskUse()
+        self.attachments = Attachments()
+        self.limits = Limits()
+        self.assumed: dict[str, Assumption] = {}
+        self.capacity = Capacity()
         self.version = 0
+        self._claims: dict[str, Claim] = {}
+        self._volumes: dict[str, Volume] = {}
+        self._topologies: dict[str, reach.Topology] = {}
+        self._reserved: dict[str, tuple[str, ...]] = {}
+        self._claims_of: dict[str, tuple[str, ...]] = {}
+        self._attachments_of: dict[str, tuple[str, ...]] = {}
+        self._free: dict[str, FreeVolumes] = {}
+        self._assumed_volumes: dict[str, str] = {}
+        self._held_by: dict[str, set[str]] = {}
+        self._counted: dict[str, DriverVolume] = {}
+        self._sharing: dict[reach.Topology, int] = {}
+        self._names: dict[int, str] = {}
+
+    # ------------------------------------------------------------ what plugins read
+
+    def claim(self, key: str) -> Claim | None:
+        """A claim, by ``namespace/name``."""
+        return self._claims.get(key)
+
+    def volume(self, name: str) -> Volume | None:
+        """A volume."""
+        return self._volumes.get(name)
+
+    def allowed_topology(self, storage_class: str) -> reach.Topology:
+        """Where a StorageClass allows volumes to be made."""
+        return self._topologies[storage_class]
+
+    def shared(self, topology: reach.Topology) -> bool:
+        """Whether more than one volume can be reached from just there: what is worth remembering between pods."""
+        return self._sharing.get(topology, 0) > 1
+
+    def selected_node(self, claim: Claim) -> str | None:
+        """The node on which a volume for an unbound claim is, or will be asked, to be made."""
+        held = self.assumed.get(claim.key)
+        return held.node if held is not None and not held.volume else claim.selected_node
+
+    def reserved(self, claim: Claim) -> list[Volume]:
+        """The volumes of the claim's class that are for it alone, by name: it is their claimRef, or assumed to be."""
+        names = set(self._reserved.get(claim.key, ()))
+        held = self.assumed.get(claim.key)
+        if held is not None and held.volume:
+            names.add(held.volume)
+        volumes = [self._volumes[name] for name in sorted(names)]
+        taken = self._assumed_volumes
+        return [
+            each
+            for each in volumes
+            if each.storage_class == claim.storage_class and (each.is_for(claim) or taken.get(each.name) == claim.key)
+        ]
+
+    def free(self, storage_class: str) -> FreeVolumes | None:
+        """The volumes of a class that anybody can get; None where there are none."""
+        free = self._free.get(storage_class)
+        return free if free is not None and free.volumes else None
+
+    def driver_volume(self, claim: Claim) -> DriverVolume | None:
+        """What the claim counts as on a node: its CSI volume, or the one that its StorageClass will make for it."""
+        volume = self._volumes.get(claim.volume)
+        if volume is not None:
+            return (volume.driver, volume.handle) if volume.driver and volume.handle else None
+        storage_class = self.classes.get(claim.storage_class)
+        if storage_class is None or not storage_class.provisioner or storage_class.provisioner in _IN_TREE:
+            return None
+        return (storage_class.provisioner, f"\0{claim.key}")  # no driver's handle looks like that
+
+    # ------------------------------------------------------------ objects
 
     def put(self, item: StorageObject) -> None:
-        """Adds or replaces an object."""
+        """Adds or replaces an object. Raises InvalidObject and then changes nothing."""
+        match item:
+            case objects.PersistentVolume():
+                self._put_volume(item.key, parsed.volume_of(item))
+                self.volumes[item.key] = item
+            case objects.PersistentVolumeClaim():
+                self._put_claim(item.key, parsed.claim_of(item))
+                self.claims[item.key] = item
+            case objects.StorageClass():
+                topology = reach.of_class(item.allowed_topologies)
+                self._put_class(item.key, item)
+                self._topologies[item.key] = topology
+            case objects.CSINode():
+                self.limits.put(self.csi_nodes.get(item.key), item)
+                self.csi_nodes[item.key] = item
+            case objects.CSIDriver():
+                self.drivers[item.key] = item
+            case objects.CSIStorageCapacity():
+                self.capacity.put(item, self.capacities.get(item.key))
+                self.capacities[item.key] = item
+            case objects.VolumeAttachment():
+                self._put_attachment(item.key, item)
         self.version += 1
-        self._shelf(item)[item.key] = item
 
     def remove(self, item: StorageObject) -> None:
         """Forgets an object; one that is not there is fine."""
+        match item:
+            case objects.PersistentVolume():
+                self._put_volume(item.key, None)
+                self.volumes.pop(item.key, None)
+            case objects.PersistentVolumeClaim():
+                self._put_claim(item.key, None)
+                self.claims.pop(item.key, None)
+            case objects.StorageClass():
+                self._put_class(item.key, None)
+                self._topologies.pop(item.key, None)
+            case objects.CSINode():
+                self.limits.put(self.csi_nodes.pop(item.key, None), None)
+            case objects.CSIDriver():
+                self.drivers.pop(item.key, None)
+            case objects.CSIStorageCapacity():
+                old = self.capacities.pop(item.key, None)
+                if old is not None:
+                    self.capacity.remove(old)
+            case objects.VolumeAttachment():
+                self._put_attachment(item.key, None)
         self.version += 1
-        self._shelf(item).pop(item.key, None)
+
+    # ------------------------------------------------------------ pods
 
     def add_pod(self, pod: PodInfo, row: int) -> None:
         """A pod is on a node now."""
-        for claim in pod.claims:
-            self.users.setdefault(f"{pod.namespace}/{claim}", {})[pod.uid] = row
+        self._names[row] = pod.node_name
+        for name in pod.claims:
+            key = f"{pod.namespace}/{name}"
+            users = self.users.setdefault(key, {})
+            users[pod.uid] = row
+            if len(users) == 1:
+                self._count(key)
+            elif key in self._counted:
+                self.attachments.use(self._counted[key], row, pod.node_name)
+        self.disks.add(pod, row)
 
-    def remove_pod(self, pod: PodInfo, row: int) -> None:  # noqa: ARG002 - the same shape as add_pod
+    def remove_pod(self, pod: PodInfo, row: int) -> None:
         """A pod has left a node."""
-        for claim in pod.claims:
-            key = f"{pod.namespace}/{claim}"
-            users = self.users.get(key)
-            if users is not None:
-                users.pop(pod.uid, None)
-                if not users:
-                    del self.users[key]
+        for name in pod.claims:
+            key = f"{pod.namespace}/{name}"
+            if key in self._counted:
+                self.attachments.unuse(self._counted[key], row, pod.node_name)
+            users = self.users[key]
+            del users[pod.uid]
+            if not users:
+                del self.users[key]
+                self._counted.pop(key, None)
+        self.disks.remove(pod)
+
+    # ------------------------------------------------------------ pods in flight
+
+    def assume(self, pod: str, node: str, bindings: Mapping[str, str]) -> None:
+        """Holds what a pod in flight needs.
+
+        Args:
+            pod: its uid.
+            node: the name of its node.
+            bindings: key of each unbound claim to the volume that it gets, or to "" where one is to be provisioned.
+        """
+        for key, volume in bindings.items():
+            claim = self._claims[key]
+            held = self.assumed.get(key)
+            if held is None:
+                if not volume and claim.selected_node == node:
+                    continue  # the API says so already
+                held = self.assumed[key] = Assumption(claim.uid, node, volume, set())
+                if volume:
+                    self._assumed_volumes[volume] = key
+                    self._discard_free(volume)
+                self._promise(key)
+            held.pods.add(pod)
+            self._held_by.setdefault(pod, set()).add(key)
+        self.version += 1
+
+    def forget(self, pod: str) -> None:
+        """Gives back what is held for a pod (uid) and for no other; fine where nothing is."""
+        for key in self._held_by.pop(pod, ()):
+            held = self.assumed[key]
+            held.pods.discard(pod)
+            if not held.pods:
+                self._release(key)
+        self.version += 1
+
+    # ------------------------------------------------------------ copies and checks
 
     def fork(self) -> VolumeCatalog:
-        """A copy whose users may change apart from this one's; the objects are shared."""
+        """A copy in which pods come and go, and take volumes, apart from this one; the objects are shared."""
         twin = VolumeCatalog()
         twin.__dict__.update(self.__dict__)
         twin.users = {claim: dict(users) for claim, users in self.users.items()}
+        twin.disks = self.disks.fork()
+        twin.attachments = self.attachments.fork()
+        twin.limits = self.limits.fork()
+        twin.assumed = {key: dataclasses.replace(each, pods=set(each.pods)) for key, each in self.assumed.items()}
+        twin.capacity = self.capacity.fork()
+        twin._assumed_volumes = dict(self._assumed_volumes)
+        twin._held_by = {pod: set(keys) for pod, keys in self._held_by.items()}
+        twin._counted = dict(self._counted)
+        twin._names = dict(self._names)
+        twin._free = {name: each.fork() for name, each in self._free.items()}
         return twin
 
-    def _shelf(self, item: StorageObject) -> dict[str, StorageObject]:
-        shelf: dict[str, StorageObject]
-        match item:
-            case objects.PersistentVolume():
-                shelf = self.volumes  # type: ignore[assignment]
-            case objects.PersistentVolumeClaim():
-                shelf = self.claims  # type: ignore[assignment]
-            case objects.StorageClass():
-                shelf = self.classes  # type: ignore[assignment]
-            case objects.CSINode():
-                shelf = self.csi_nodes  # type: ignore[assignment]
-            case objects.CSIDriver():
-                shelf = self.drivers  # type: ignore[assignment]
-            case objects.CSIStorageCapacity():
-                shelf = self.capacities  # type: ignore[assignment]
-        return shelf
+    def rebuilt(self) -> VolumeCatalog:
+        """A catalog with the same objects and assumptions, built anew, that no pod uses."""
+        fresh = VolumeCatalog()
+        shelves: tuple[Mapping[str, StorageObject], ...] = (
+            self.claims, self.volumes, self.classes, self.csi_nodes, self.drivers, self.capacities,
+            self.volume_attachments,
+        )  # fmt: skip
+        for shelf in shelves:
+            for item in shelf.values():
+                fresh.put(item)
+        for key, held in self.assumed.items():
+            for pod in held.pods:
+                fresh.assume(pod, held.node, {key: held.volume})
+        return fresh
+
+    def differences(self, nodes: Snapshot, fresh: VolumeCatalog, fresh_nodes: Snapshot) -> list[str]:
+        """What differs from a catalog built anew, for ``Snapshot.check``."""
+        wrong = self.attachments.differences(fresh.attachments, nodes, fresh_nodes)
+        wrong.extend(self.capacity.differences(fresh.capacity, nodes, fresh_nodes))
+        if self.users != fresh.users:
+            wrong.append("users of claims")
+        if self.disks.users != fresh.disks.users:
+            wrong.append("users of disks")
+        for what in ("assumed", "_reserved", "_claims_of", "_attachments_of", "_sharing", "_counted"):
+            if getattr(self, what) != getattr(fresh, what):
+                wrong.append(f"storage: {what.lstrip('_')}")
+        for name in self._free.keys() | fresh._free.keys():
+            mine, theirs = self.free(name), fresh.free(name)
+            if (mine.volumes.keys() if mine else set()) != (theirs.volumes.keys() if theirs else set()):
+                wrong.append(f"free volumes of {name}")
+        return wrong
+
+    # ------------------------------------------------------------ inside: objects
+
+    def _put_claim(self, key: str, new: Claim | None) -> None:
+        old = self._claims.pop(key, None)
+        if new is not None:
+            self._claims[key] = new
+        _reindex(self._claims_of, key, old.volume if old else "", new.volume if new else "")
+        held = self.assumed.get(key)
+        if held is not None and (
+            new is None
+            or new.uid != held.claim_uid
+            or new.volume
+            or (new.selected_node is not None and not held.volume)
+        ):
+            self._release(key)
+        self._promise(key)
+        self._count(key)
+
+    def _put_volume(self, name: str, new: Volume | None) -> None:
+        old = self._volumes.pop(name, None)
+        if old is not None and (count := self._sharing[old.topology] - 1):
+            self._sharing[old.topology] = count
+        elif old is not None:
+            del self._sharing[old.topology]
+        if new is not None:
+            self._volumes[name] = new
+            self._sharing[new.topology] = self._sharing.get(new.topology, 0) + 1
+        _reindex(self._reserved, name, old.claim if old else "", new.claim if new else "")
+        holder = self._assumed_volumes.get(name)
+        if holder is not None and (new is None or new.claim):
+            self._release(holder)
+        if old is not None:
+            self._free[old.storage_class].discard(name)
+        if new is not None:
+            self._offer(new)
+        for key in self._claims_of.get(name, ()):
+            self._count(key)
+        for key in self._attachments_of.get(name, ()):
+            self._hold(key)
+
+    def _put_class(self, name: str, new: objects.StorageClass | None) -> None:
+        old = self.classes.pop(name, None)
+        if new is not None:
+            self.classes[name] = new
+        if (old.provisioner if old else "") != (new.provisioner if new else ""):
+            for key in list(self.users):
+                claim = self._claims.get(key)
+                if claim is not None and claim.storage_class == name:
+                    self._count(key)
+
+    def _put_attachment(self, key: str, new: objects.VolumeAttachment | None) -> None:
+        old = self.volume_attachments.pop(key, None)
+        if new is not None:
+            self.volume_attachments[key] = new
+        before = old.spec.source.persistent_volume_name if old else None
+        after = new.spec.source.persistent_volume_name if new else None
+        _reindex(self._attachments_of, key, before or "", after or "")
+        self._hold(key)
+
+    # ------------------------------------------------------------ inside: what follows from them
+
+    def _offer(self, volume: Volume) -> None:
+        """Lists a volume as free, if it is."""
+        free = self._free.setdefault(volume.storage_class, FreeVolumes())
+        taken = volume.claim or volume.deleting or not volume.available or volume.name in self._assumed_volumes
+        if not taken:
+            free.add(volume)
+
+    def _discard_free(self, name: str) -> None:
+        self._free[self._volumes[name].storage_class].discard(name)
+
+    def _release(self, key: str) -> None:
+        """Drops an assumption."""
+        held = self.assumed.pop(key)
+        for pod in held.pods:
+            keys = self._held_by[pod]
+            keys.discard(key)
+            if not keys:
+                del self._held_by[pod]
+        if held.volume:
+            del self._assumed_volumes[held.volume]
+            volume = self._volumes.get(held.volume)
+            if volume is not None:
+                self._offer(volume)
+        self._promise(key)
+
+    def _promise(self, key: str) -> None:
+        """Brings the promise to a claim in line with the claim and with what is assumed for it."""
+        claim = self._claims.get(key)
+        node = None
+        if claim is not None and not claim.volume:
+            held = self.assumed.get(key)
+            node = (held.node if not held.volume else None) if held is not None else claim.selected_node
+        size = claim.size if claim is not None else None
+        promise = Promise(node, size) if node is not None and size else None
+        self.capacity.promise(key, claim.storage_class if claim is not None else "", promise)
+
+    def _count(self, key: str) -> None:
+        """Counts a claim in use as the volume that it is now."""
+        users = self.users.get(key)
+        if users is None:
+            return
+        old = self._counted.pop(key, None)
+        claim = self._claims.get(key)
+        new = self.driver_volume(claim) if claim is not None else None
+        if new is not None:
+            self._counted[key] = new
+        if old != new:
+            for row in users.values():
+                if old is not None:
+                    self.attachments.unuse(old, row, self._names[row])
+                if new is not None:
+                    self.attachments.use(new, row, self._names[row])
+
+    def _hold(self, key: str) -> None:
+        """Counts a VolumeAttachment as the volume that it is of now."""
+        item = self.volume_attachments.get(key)
+        volume = None
+        if item is not None and item.spec.attacher and item.spec.source.persistent_volume_name:
+            found = self._volumes.get(item.spec.source.persistent_volume_name)
+            if found is not None and found.driver:
+                volume = (item.spec.attacher, found.handle)
+        self.attachments.hold(key, volume, item.spec.node_name if item else "")
+
+
+def _reindex(index: dict[str, tuple[str, ...]], item: str, old: str, new: str) -> None:
+    """Moves an item from one key of an index to another; "" is no key."""
+    if old == new:
+        return
+    if old:
+        left = tuple(each for each in index[old] if each != item)
+        if left:
+            index[old] = left
+        else:
+            del index[old]
+    if new:
+        index[new] = tuple(sorted((*index.get(new, ()), item)))

@@ -1,0 +1,70 @@
+"""How many volumes of a CSI driver a node can attach.
+
+Source: kubernetes v1.36.3 ``plugins/nodevolumelimits/csi.go``, without its alpha feature VolumeLimitScaling (a node
+on which the driver is not installed is not rejected) and without the translation of in-tree volumes to CSI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from stowplan.framework.attachments import DriverVolume
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
+from stowplan.model.pods import PodInfo
+
+REASON = "node(s) exceed max volume count"
+
+
+class NodeVolumeLimits:
+    """Keep pods off nodes that could not attach their volumes."""
+
+    name = "NodeVolumeLimits"
+    requeue_on = frozenset({ClusterEvent.CSI_NODE, ClusterEvent.POD_REMOVED, ClusterEvent.CLAIM})
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
+        """Nothing to say about pods without claims."""
+        return None if pod.claims else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Counts the volumes of each driver with those that are on the node already, each once."""
+        catalog = nodes.volumes
+        new: dict[str, set[DriverVolume]] = {}
+        for name in pod.claims:
+            claim = catalog.claim(f"{pod.namespace}/{name}")
+            if claim is None:
+                missing = f'looking up PVC {pod.namespace}/{name}: persistentvolumeclaim "{name}" not found'
+                yield Reject(np.ones(len(nodes), dtype=np.bool_), missing, UNRESOLVABLE)
+                return
+            volume = catalog.driver_volume(claim)
+            if volume is not None:
+                new.setdefault(volume[0], set()).add(volume)
+        over: Mask | None = None
+        for driver, volumes in new.items():
+            found = _over(driver, volumes, nodes)
+            if found is not None:
+                over = found if over is None else over | found
+        if over is not None:
+            yield Reject(over, REASON)
+
+
+def _over(driver: str, volumes: set[DriverVolume], nodes: Snapshot) -> Mask | None:
+    """bool[node]: where the volumes would be too many for the driver; None where no node has a limit."""
+    limits = nodes.volumes.limits.column(driver, nodes)
+    if limits is None:
+        return None
+    attachments = nodes.volumes.attachments
+    counts = attachments.counts(driver, nodes)
+    if counts is None:
+        return limits < len(volumes)
+    over: Mask = counts + len(volumes) > limits
+    here = [node for volume in volumes for node in attachments.nodes_of.get(volume, ())]
+    for node in set(here):  # what is on the node already does not come on top
+        row = nodes.row_of[node]
+        added = len(volumes) - here.count(node)
+        over[row] = added > 0 and counts[row] + added > limits[row]
+    return over

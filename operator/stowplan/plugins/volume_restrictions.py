@@ -1,0 +1,57 @@
+"""Volumes that pods cannot share: disks written into pods, and claims that one pod alone may use.
+
+Source: kubernetes v1.36.3 ``plugins/volumerestrictions/volume_restrictions.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from stowplan.framework import disks
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Refusal, Reject
+from stowplan.framework.storage import READ_WRITE_ONCE_POD
+from stowplan.model.pods import PodInfo
+
+DISK_CONFLICT = "node(s) had no available disk"
+CLAIM_IN_USE = (
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
+)
+
+
+class VolumeRestrictions:
+    """Keep pods apart that use the same disk, and from claims that another pod has for itself."""
+
+    name = "VolumeRestrictions"
+    requeue_on = frozenset({ClusterEvent.POD_REMOVED, ClusterEvent.NODE_ADDED, ClusterEvent.CLAIM})
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:
+        """Looks whether a ReadWriteOncePod claim is in use; refuses pods whose claims do not exist."""
+        in_use = False
+        for name in pod.claims:
+            if name in pod.ephemeral:
+                continue
+            key = f"{pod.namespace}/{name}"
+            claim = nodes.volumes.claim(key)
+            if claim is None:
+                return Refusal(f'persistentvolumeclaim "{name}" not found')
+            if READ_WRITE_ONCE_POD in claim.traits.modes:
+                users = nodes.volumes.users.get(key, {})
+                in_use |= any(name not in nodes.pods[uid].ephemeral for uid in users)
+        if not in_use and not disks.has_disks(pod):
+            return SKIP
+        state[self.name] = in_use
+        return None
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
+        """Disks node by node; a claim in use anywhere rejects all nodes, until the pod that has it is gone."""
+        taken = np.zeros(len(nodes), dtype=np.bool_)
+        if pod.volumes:
+            taken[list(nodes.volumes.disks.conflicts(pod))] = True
+            yield Reject(taken, DISK_CONFLICT)
+        if state[self.name]:
+            yield Reject(~taken, CLAIM_IN_USE)
