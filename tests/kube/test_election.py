@@ -123,19 +123,18 @@ def test_terms_that_do_not_fit_are_refused(duration: int, deadline: float, retry
 
 @dataclass
 class Request:
-    """A read (``record`` is None) or a write on its way, and what the server answered."""
+    """A write on its way."""
 
-    record: Record | None
+    record: Record
     sent_at: float
-    answer: Record | None = None
-    arrived: bool = False
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
+SECONDS = st.sampled_from([0.1, 1.0, 2.0, 5.0, 9.0, 12.0])
 
 
 class Election(RuleBasedStateMachine):
-    """Three candidates and a server; requests arrive late or never, answers get lost, time passes at any pace."""
+    """Three candidates and a server; writes arrive late or never, answers get lost, time passes at any pace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,75 +142,76 @@ class Election(RuleBasedStateMachine):
         self.lease = NOBODY
         self.version = 0
         self.candidates: dict[str, Candidate] = {}
-        self.requests: dict[str, Request] = {}
-        self.lost: list[Request] = []
+        self.late: list[Request] = []
         self.terms: dict[int, str] = {}
 
     @initialize()
     def begin(self) -> None:
         self.candidates = {name: Candidate(name, TERMS) for name in "abc"}
 
-    @rule(seconds=st.floats(0.1, 20.0))
+    @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
     @rule(name=NAMES)
-    def sends(self, name: str) -> None:
-        candidate = self.candidates[name]
-        if name not in self.requests:
-            claims = candidate.leads(self.now) or candidate.may_claim(self.now)
-            self.requests[name] = Request(candidate.claim(str(self.now)) if claims else None, self.now)
+    def looks(self, name: str) -> None:
+        self.candidates[name].saw(self.lease, self.now)
 
-    @rule(name=NAMES)
-    def server_handles(self, name: str) -> None:
-        if (request := self.requests.get(name)) is not None and not request.arrived:
-            self._handle(request)
-
-    @rule(name=NAMES)
-    def answer_arrives(self, name: str) -> None:
-        request = self.requests.get(name)
-        if request is None or not request.arrived:
-            return
-        del self.requests[name]
+    @rule(name=NAMES, answer_takes=SECONDS)
+    def looks_and_writes_if_it_may(self, name: str, answer_takes: float) -> None:
         candidate = self.candidates[name]
-        if request.record is not None and request.answer is not None:
-            candidate.won(request.answer, request.sent_at)
-        elif request.record is None and request.answer is not None:
-            candidate.saw(request.answer, self.now)
-        else:  # Conflict: what it knew is old
+        if not candidate.leads(self.now):
             candidate.saw(self.lease, self.now)
+        if candidate.leads(self.now) or candidate.may_claim(self.now):
+            request = Request(candidate.claim(str(self.now)), self.now)
+            written = self._handle(request)
+            self.now += answer_takes
+            if written is None:  # Conflict: it reads what is true
+                candidate.saw(self.lease, self.now)
+            else:
+                candidate.won(written, request.sent_at)
 
-    @rule(name=NAMES)
-    def connection_breaks(self, name: str) -> None:
-        if (request := self.requests.pop(name, None)) is not None and not request.arrived:
-            self.lost.append(request)
+    @rule(name=NAMES, arrives=st.sampled_from(["now, but the answer is lost", "late", "never"]))
+    def writes_and_hears_nothing(self, name: str, arrives: str) -> None:
+        candidate = self.candidates[name]
+        if candidate.leads(self.now) or candidate.may_claim(self.now):
+            request = Request(candidate.claim(str(self.now)), self.now)
+            if arrives == "late":
+                self.late.append(request)
+            elif arrives != "never":
+                self._handle(request)
 
-    @precondition(lambda self: self.lost)
+    @precondition(lambda self: self.late)
     @rule()
-    def lost_request_arrives_after_all(self) -> None:
-        self._handle(self.lost.pop(0))
+    def late_write_arrives_after_all(self) -> None:
+        self._handle(self.late.pop(0))
 
     @rule(name=NAMES)
     def steps_down(self, name: str) -> None:
         candidate = self.candidates[name]
-        if name not in self.requests and candidate.leads(self.now) and (record := candidate.released("t")) is not None:
-            self.requests[name] = Request(record, self.now)
-            self._handle(self.requests.pop(name))
+        if candidate.leads(self.now) and (record := candidate.released("t")) is not None:
+            self._handle(Request(record, self.now))
 
     @invariant()
     def at_most_one_leads(self) -> None:
         assert len([one for one in self.candidates.values() if one.leads(self.now)]) <= 1
 
-    def _handle(self, request: Request) -> None:
-        request.arrived = True
-        if request.record is None:
-            request.answer = self.lease
-        elif request.record.version == self.lease.version:
-            self.version += 1
-            self.lease = request.answer = Record(spec=request.record.spec, version=str(self.version))
-            holder = self.lease.spec.holder_identity
-            if holder:  # a term is one process's: the fence names it
-                assert self.terms.setdefault(self.lease.spec.lease_transitions or 0, holder) == holder
+    @invariant()
+    def whoever_leads_has_a_fence_of_its_own(self) -> None:
+        for one in self.candidates.values():
+            if one.leads(self.now):
+                assert one.fence == f"{self.lease.spec.holder_identity}/{self.lease.spec.lease_transitions}"
+
+    def _handle(self, request: Request) -> Record | None:
+        """What the server does: write it if the version is the current one."""
+        if request.record.version != self.lease.version:
+            return None
+        self.version += 1
+        self.lease = Record(spec=request.record.spec, version=str(self.version))
+        holder = self.lease.spec.holder_identity
+        if holder:  # a term is one process's: the fence names it
+            assert self.terms.setdefault(self.lease.spec.lease_transitions or 0, holder) == holder
+        return self.lease
 
 
 TestElection = Election.TestCase
