@@ -123,3 +123,14 @@ def test_beyond_kube_scheduler_there_is_only_what_a_stateful_cluster_needs(contr
         # kube-scheduler takes the number from the pod; we name the class to which a preemption policy belongs.
         ("scheduling.k8s.io", "priorityclasses"): READ,
     }
+
+
+def test_the_operations_page_says_why_of_each_right() -> None:
+    page = (rendering.CHART.parents[1] / "docs" / "operations.md").read_text()
+    table = page.partition("| group | resource | verbs | why |")[2].partition("\n\n")[0]
+    told: dict[Right, set[str]] = {}
+    for line in table.splitlines()[2:]:
+        group, found, verbs, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        for resource in found.split(", "):
+            told.setdefault((group, resource), set()).update(verbs.split(", "))
+    assert told == CLUSTER_WIDE | IN_ITS_NAMESPACE

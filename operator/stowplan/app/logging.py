@@ -4,7 +4,7 @@ The wiring calls :func:`configure` once, before anything else. Everybody else as
 happened in a few words, with the facts as keywords::
 
     log = structlog.get_logger(__name__)
-    log.info("scheduled", pod="prod/orders-data-0", node="n17", score=812, feasible=55, nodes=60)
+    log.info("bound", pod="prod/orders-data-0", node="n17", score=812, feasible=55)
 
 - ``info``: one line for each scheduling decision, and what an operator of the cluster wants to know
 - ``debug``: what each plugin said, requests and retries

@@ -261,7 +261,7 @@ class Settings(Section):
 
 
 # Keyword of load() -> (the flag that the user typed, the field it overrides).
-_FLAGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+FLAGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "scheduler_name": ("--scheduler-name", ("schedulerName",)),
     "leader_elect": ("--no-leader-elect", ("leaderElection", "leaderElect")),
     "metrics_address": ("--metrics-address", ("metricsBindAddress",)),
@@ -303,7 +303,7 @@ def load(
     settings = _validate(document, source=str(path))
     for keyword, value in given.items():
         if value is not None:
-            flag, field = _FLAGS[keyword]
+            flag, field = FLAGS[keyword]
             document = _with(document, field, value)
             settings = _validate(document, source=flag)
     return settings

@@ -1,0 +1,58 @@
+"""docs/operations.md says what is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from pydantic.alias_generators import to_camel
+from tests.app.test_metrics import everything, scrape
+
+from stowplan.app import settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+def configuration() -> str:
+    """The one block of YAML with all settings."""
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if settings.KIND in found)
+    text: str = block
+    return text
+
+
+def test_the_configuration_on_the_page_means_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(configuration())
+    loaded = settings.load(file)
+    assert loaded.model_copy(update={"plugin_config": ()}) == settings.Settings()
+    assert loaded.plugin_args(settings.InterPodAffinityArgs) == settings.InterPodAffinityArgs()
+    assert loaded.plugin_args(settings.NodeResourcesFitArgs) == settings.NodeResourcesFitArgs()
+    assert loaded.plugin_args(settings.PodTopologySpreadArgs) == settings.PodTopologySpreadArgs()
+
+
+def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> None:
+    written = yaml.safe_load(configuration())
+    defaults = settings.Settings()
+    assert written.keys() == defaults.model_dump(by_alias=True).keys()
+    for name, section in defaults:
+        if isinstance(section, settings.Section):
+            assert written[to_camel(name)].keys() == section.model_dump(by_alias=True).keys()
+    assert {item["name"] for item in written["pluginConfig"]} == {
+        "InterPodAffinity",
+        "NodeResourcesFit",
+        "PodTopologySpread",
+    }
+
+
+def test_every_metric_on_the_page_exists_and_every_one_of_ours_is_on_the_page() -> None:
+    types, samples = scrape(everything())
+    named = set(re.findall(r"\b((?:scheduler|stowplan)_[a-z_]+[a-z])\b", PAGE))
+    assert named <= types.keys() | samples.keys()
+    ours = {name + ("_total" if kind == "counter" else "") for name, kind in types.items()}
+    assert {name for name in ours if not name.startswith("process_")} <= named
+
+
+def test_the_flags_on_the_page_override_what_it_says() -> None:
+    told = dict(re.findall(r"^\| `(--[a-z-]+)` \| `([A-Za-z.]+)` \|$", PAGE, re.MULTILINE))
+    assert told == {flag: ".".join(field) for flag, field in settings.FLAGS.values()}
