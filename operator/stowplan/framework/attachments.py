@@ -140,6 +140,71 @@ class Attachments:
                 del self.lingering[driver]
 
 
+class ClaimUse:
+    """Which pods on nodes use which claim, and the volumes that makes.
+
+    Attributes:
+        users: claim key to pod uid to row.
+        attachments: the volumes.
+    """
+
+    def __init__(self) -> None:
+        self.users: dict[str, dict[str, int]] = {}
+        self.attachments = Attachments()
+        self._volume_of: dict[str, DriverVolume] = {}
+        self._names: dict[int, str] = {}
+
+    def add(self, key: str, pod: str, row: int, node: str) -> bool:
+        """A pod on a node uses a claim; whether it is the first, so that ``count`` must say what the claim is."""
+        self._names[row] = node
+        users = self.users.setdefault(key, {})
+        users[pod] = row
+        if key in self._volume_of:
+            self.attachments.use(self._volume_of[key], row, node)
+        return len(users) == 1
+
+    def remove(self, key: str, pod: str, row: int, node: str) -> None:
+        """A pod on a node uses a claim no more."""
+        if key in self._volume_of:
+            self.attachments.unuse(self._volume_of[key], row, node)
+        users = self.users[key]
+        del users[pod]
+        if not users:
+            del self.users[key]
+            self._volume_of.pop(key, None)
+
+    def count(self, key: str, volume: DriverVolume | None) -> None:
+        """A claim in use is this volume (now), or none that counts."""
+        old = self._volume_of.pop(key, None)
+        if volume is not None:
+            self._volume_of[key] = volume
+        if old == volume:
+            return
+        for row in self.users[key].values():
+            if old is not None:
+                self.attachments.unuse(old, row, self._names[row])
+            if volume is not None:
+                self.attachments.use(volume, row, self._names[row])
+
+    def fork(self) -> ClaimUse:
+        """A copy in which pods may come and go."""
+        twin = ClaimUse()
+        twin.users = {claim: dict(users) for claim, users in self.users.items()}
+        twin.attachments = self.attachments.fork()
+        twin._volume_of = dict(self._volume_of)
+        twin._names = dict(self._names)
+        return twin
+
+    def differences(self, fresh: ClaimUse, nodes: Snapshot, fresh_nodes: Snapshot) -> list[str]:
+        """What differs from uses counted anew, for ``Snapshot.check``."""
+        wrong = self.attachments.differences(fresh.attachments, nodes, fresh_nodes)
+        if self.users != fresh.users:
+            wrong.append("users of claims")
+        if self._volume_of != fresh._volume_of:
+            wrong.append("volumes of claims")
+        return wrong
+
+
 class Limits:
     """How many volumes of a driver a node may have, as the CSINodes say."""
 

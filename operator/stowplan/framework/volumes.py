@@ -19,14 +19,14 @@ Sources: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/pass
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stowplan.framework import disks, reach
 from stowplan.framework import storage as parsed
-from stowplan.framework.attachments import Attachments, DriverVolume, Limits
+from stowplan.framework.attachments import Attachments, ClaimUse, DriverVolume, Limits
 from stowplan.framework.free import FreeVolumes
+from stowplan.framework.inflight import Assumption, InFlight
 from stowplan.framework.pools import Capacity, Promise
 from stowplan.framework.storage import Claim, Volume
 from stowplan.model import objects
@@ -52,23 +52,6 @@ _IN_TREE = frozenset(
 """Provisioners that upstream translates to CSI; see csi-translation-lib v0.36.3 ``translate.go``."""
 
 
-@dataclasses.dataclass(slots=True)
-class Assumption:
-    """What is held for an unbound claim of one or more pods in flight.
-
-    Attributes:
-        claim_uid: the claim that it is held for; another claim of the same name has no part in it.
-        node: the node selected for the claim.
-        volume: the existing volume that it gets, or "" where one is to be provisioned on the node.
-        pods: uids of the pods in flight that rely on it.
-    """
-
-    claim_uid: str
-    node: str
-    volume: str
-    pods: set[str]
-
-
 class VolumeCatalog:
     """What the volume plugins read.
 
@@ -80,11 +63,9 @@ class VolumeCatalog:
         drivers: CSIDrivers by name.
         capacities: CSIStorageCapacities by ``namespace/name``.
         volume_attachments: VolumeAttachments by name.
-        users: claim key to the pods that use it on a node: uid to row.
         disks: the pods on nodes that use a disk without a claim.
-        attachments: volumes per CSI driver and node.
-        limits: how many there may be.
-        assumed: what is held for the claims of pods in flight, by claim key.
+        limits: how many volumes of a CSI driver there may be on a node.
+        in_flight: what is held for the claims of pods in flight.
         capacity: what volumes can be made from, and what of it is promised.
         version: changes with every object that is put or removed, and with everything that is assumed or forgotten.
     """
@@ -97,11 +78,9 @@ class VolumeCatalog:
         self.drivers: dict[str, objects.CSIDriver] = {}
         self.capacities: dict[str, objects.CSIStorageCapacity] = {}
         self.volume_attachments: dict[str, objects.VolumeAttachment] = {}
-        self.users: dict[str, dict[str, int]] = {}
         self.disks = disks.DiskUse()
-        self.attachments = Attachments()
         self.limits = Limits()
-        self.assumed: dict[str, Assumption] = {}
+        self.in_flight = InFlight()
         self.capacity = Capacity()
         self.version = 0
         self._claims: dict[str, Claim] = {}
@@ -111,13 +90,20 @@ class VolumeCatalog:
         self._claims_of: dict[str, tuple[str, ...]] = {}
         self._attachments_of: dict[str, tuple[str, ...]] = {}
         self._free: dict[str, FreeVolumes] = {}
-        self._assumed_volumes: dict[str, str] = {}
-        self._held_by: dict[str, set[str]] = {}
-        self._counted: dict[str, DriverVolume] = {}
+        self._use = ClaimUse()
         self._sharing: dict[reach.Topology, int] = {}
-        self._names: dict[int, str] = {}
 
     # ------------------------------------------------------------ what plugins read
+
+    @property
+    def users(self) -> Mapping[str, Mapping[str, int]]:
+        """Claim key to the pods that use it on a node: uid to row."""
+        return self._use.users
+
+    @property
+    def attachments(self) -> Attachments:
+        """Volumes per CSI driver and node."""
+        return self._use.attachments
 
     def claim(self, key: str) -> Claim | None:
         """A claim, by ``namespace/name``."""
@@ -137,17 +123,17 @@ class VolumeCatalog:
 
     def selected_node(self, claim: Claim) -> str | None:
         """The node on which a volume for an unbound claim is, or will be asked, to be made."""
-        held = self.assumed.get(claim.key)
+        held = self.in_flight.claims.get(claim.key)
         return held.node if held is not None and not held.volume else claim.selected_node
 
     def reserved(self, claim: Claim) -> list[Volume]:
         """The volumes of the claim's class that are for it alone, by name: it is their claimRef, or assumed to be."""
         names = set(self._reserved.get(claim.key, ()))
-        held = self.assumed.get(claim.key)
+        held = self.in_flight.claims.get(claim.key)
         if held is not None and held.volume:
             names.add(held.volume)
         volumes = [self._volumes[name] for name in sorted(names)]
-        taken = self._assumed_volumes
+        taken = self.in_flight.volumes
         return [
             each
             for each in volumes
@@ -224,28 +210,16 @@ class VolumeCatalog:
 
     def add_pod(self, pod: PodInfo, row: int) -> None:
         """A pod is on a node now."""
-        self._names[row] = pod.node_name
         for name in pod.claims:
             key = f"{pod.namespace}/{name}"
-            users = self.users.setdefault(key, {})
-            users[pod.uid] = row
-            if len(users) == 1:
+            if self._use.add(key, pod.uid, row, pod.node_name):
                 self._count(key)
-            elif key in self._counted:
-                self.attachments.use(self._counted[key], row, pod.node_name)
         self.disks.add(pod, row)
 
     def remove_pod(self, pod: PodInfo, row: int) -> None:
         """A pod has left a node."""
         for name in pod.claims:
-            key = f"{pod.namespace}/{name}"
-            if key in self._counted:
-                self.attachments.unuse(self._counted[key], row, pod.node_name)
-            users = self.users[key]
-            del users[pod.uid]
-            if not users:
-                del self.users[key]
-                self._counted.pop(key, None)
+            self._use.remove(f"{pod.namespace}/{name}", pod.uid, row, pod.node_name)
         self.disks.remove(pod)
 
     # ------------------------------------------------------------ pods in flight
@@ -260,26 +234,19 @@ class VolumeCatalog:
         """
         for key, volume in bindings.items():
             claim = self._claims[key]
-            held = self.assumed.get(key)
-            if held is None:
-                if not volume and claim.selected_node == node:
-                    continue  # the API says so already
-                held = self.assumed[key] = Assumption(claim.uid, node, volume, set())
+            if key in self.in_flight.claims:
+                self.in_flight.join(key, pod)
+            elif volume or claim.selected_node != node:  # else the API says so already
+                self.in_flight.hold(key, Assumption(claim.uid, node, volume, {pod}))
                 if volume:
-                    self._assumed_volumes[volume] = key
-                    self._discard_free(volume)
+                    self._free[self._volumes[volume].storage_class].discard(volume)
                 self._promise(key)
-            held.pods.add(pod)
-            self._held_by.setdefault(pod, set()).add(key)
         self.version += 1
 
     def forget(self, pod: str) -> None:
         """Gives back what is held for a pod (uid) and for no other; fine where nothing is."""
-        for key in self._held_by.pop(pod, ()):
-            held = self.assumed[key]
-            held.pods.discard(pod)
-            if not held.pods:
-                self._release(key)
+        for key in self.in_flight.leave(pod):
+            self._release(key)
         self.version += 1
 
     # ------------------------------------------------------------ copies and checks
@@ -288,16 +255,11 @@ class VolumeCatalog:
         """A copy in which pods come and go, and take volumes, apart from this one; the objects are shared."""
         twin = VolumeCatalog()
         twin.__dict__.update(self.__dict__)
-        twin.users = {claim: dict(users) for claim, users in self.users.items()}
         twin.disks = self.disks.fork()
-        twin.attachments = self.attachments.fork()
         twin.limits = self.limits.fork()
-        twin.assumed = {key: dataclasses.replace(each, pods=set(each.pods)) for key, each in self.assumed.items()}
+        twin.in_flight = self.in_flight.fork()
         twin.capacity = self.capacity.fork()
-        twin._assumed_volumes = dict(self._assumed_volumes)
-        twin._held_by = {pod: set(keys) for pod, keys in self._held_by.items()}
-        twin._counted = dict(self._counted)
-        twin._names = dict(self._names)
+        twin._use = self._use.fork()
         twin._free = {name: each.fork() for name, each in self._free.items()}
         return twin
 
@@ -311,20 +273,20 @@ class VolumeCatalog:
         for shelf in shelves:
             for item in shelf.values():
                 fresh.put(item)
-        for key, held in self.assumed.items():
+        for key, held in self.in_flight.claims.items():
             for pod in held.pods:
                 fresh.assume(pod, held.node, {key: held.volume})
         return fresh
 
     def differences(self, nodes: Snapshot, fresh: VolumeCatalog, fresh_nodes: Snapshot) -> list[str]:
         """What differs from a catalog built anew, for ``Snapshot.check``."""
-        wrong = self.attachments.differences(fresh.attachments, nodes, fresh_nodes)
+        wrong = self._use.differences(fresh._use, nodes, fresh_nodes)
         wrong.extend(self.capacity.differences(fresh.capacity, nodes, fresh_nodes))
-        if self.users != fresh.users:
-            wrong.append("users of claims")
+        if self.in_flight.claims != fresh.in_flight.claims:
+            wrong.append("claims of pods in flight")
         if self.disks.users != fresh.disks.users:
             wrong.append("users of disks")
-        for what in ("assumed", "_reserved", "_claims_of", "_attachments_of", "_sharing", "_counted"):
+        for what in ("_reserved", "_claims_of", "_attachments_of", "_sharing"):
             if getattr(self, what) != getattr(fresh, what):
                 wrong.append(f"storage: {what.lstrip('_')}")
         for name in self._free.keys() | fresh._free.keys():
@@ -340,7 +302,7 @@ class VolumeCatalog:
         if new is not None:
             self._claims[key] = new
         _reindex(self._claims_of, key, old.volume if old else "", new.volume if new else "")
-        held = self.assumed.get(key)
+        held = self.in_flight.claims.get(key)
         if held is not None and (
             new is None
             or new.uid != held.claim_uid
@@ -361,7 +323,7 @@ class VolumeCatalog:
             self._volumes[name] = new
             self._sharing[new.topology] = self._sharing.get(new.topology, 0) + 1
         _reindex(self._reserved, name, old.claim if old else "", new.claim if new else "")
-        holder = self._assumed_volumes.get(name)
+        holder = self.in_flight.volumes.get(name)
         if holder is not None and (new is None or new.claim):
             self._release(holder)
         if old is not None:
@@ -397,26 +359,16 @@ class VolumeCatalog:
     def _offer(self, volume: Volume) -> None:
         """Lists a volume as free, if it is."""
         free = self._free.setdefault(volume.storage_class, FreeVolumes())
-        taken = volume.claim or volume.deleting or not volume.available or volume.name in self._assumed_volumes
+        taken = volume.claim or volume.deleting or not volume.available or volume.name in self.in_flight.volumes
         if not taken:
             free.add(volume)
 
-    def _discard_free(self, name: str) -> None:
-        self._free[self._volumes[name].storage_class].discard(name)
-
     def _release(self, key: str) -> None:
         """Drops an assumption."""
-        held = self.assumed.pop(key)
-        for pod in held.pods:
-            keys = self._held_by[pod]
-            keys.discard(key)
-            if not keys:
-                del self._held_by[pod]
-        if held.volume:
-            del self._assumed_volumes[held.volume]
-            volume = self._volumes.get(held.volume)
-            if volume is not None:
-                self._offer(volume)
+        held = self.in_flight.release(key)
+        volume = self._volumes.get(held.volume)
+        if volume is not None:
+            self._offer(volume)
         self._promise(key)
 
     def _promise(self, key: str) -> None:
@@ -424,7 +376,7 @@ class VolumeCatalog:
         claim = self._claims.get(key)
         node = None
         if claim is not None and not claim.volume:
-            held = self.assumed.get(key)
+            held = self.in_flight.claims.get(key)
             node = (held.node if not held.volume else None) if held is not None else claim.selected_node
         size = claim.size if claim is not None else None
         promise = Promise(node, size) if node is not None and size else None
@@ -432,20 +384,9 @@ class VolumeCatalog:
 
     def _count(self, key: str) -> None:
         """Counts a claim in use as the volume that it is now."""
-        users = self.users.get(key)
-        if users is None:
-            return
-        old = self._counted.pop(key, None)
-        claim = self._claims.get(key)
-        new = self.driver_volume(claim) if claim is not None else None
-        if new is not None:
-            self._counted[key] = new
-        if old != new:
-            for row in users.values():
-                if old is not None:
-                    self.attachments.unuse(old, row, self._names[row])
-                if new is not None:
-                    self.attachments.use(new, row, self._names[row])
+        if key in self.users:
+            claim = self._claims.get(key)
+            self._use.count(key, self.driver_volume(claim) if claim is not None else None)
 
     def _hold(self, key: str) -> None:
         """Counts a VolumeAttachment as the volume that it is of now."""
