@@ -26,7 +26,6 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("", "pods/binding"): {"create"},
     ("", "pods/status"): {"patch"},
     ("", "services"): READ | {"create", "patch", "delete"},
-    ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"},
     ("events.k8s.io", "events"): {"create", "patch"},
     ("policy", "poddisruptionbudgets"): READ | {"create", "patch", "delete"},
     ("scheduling.k8s.io", "priorityclasses"): READ,
@@ -40,13 +39,7 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("stowplan.dev", "statefulclusters/finalizers"): {"update"},
     ("stowplan.dev", "statefulclusters/status"): {"patch"},
 }
-NAMED = {
-    ("apiextensions.k8s.io", "customresourcedefinitions"): {
-        "schedulingpolicies.stowplan.dev",
-        "statefulclusters.stowplan.dev",
-    },
-    ("coordination.k8s.io", "leases"): {"stowplan"},
-}
+NAMED = {("coordination.k8s.io", "leases"): {"stowplan"}}
 IN_ITS_NAMESPACE: dict[Right, set[str]] = {("coordination.k8s.io", "leases"): {"get", "update", "create"}}
 
 
@@ -118,7 +111,6 @@ def test_beyond_kube_scheduler_there_is_only_what_a_stateful_cluster_needs(contr
         ("", "persistentvolumeclaims"): {"create", "delete"},
         ("", "pods"): {"create", "patch"},
         ("", "services"): {"create", "patch", "delete"},
-        ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"},
         ("policy", "poddisruptionbudgets"): {"create", "patch", "delete"},
         # kube-scheduler takes the number from the pod; we name the class to which a preemption policy belongs.
         ("scheduling.k8s.io", "priorityclasses"): READ,

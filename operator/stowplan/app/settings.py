@@ -80,7 +80,7 @@ class ClientConnection(Section):
     """How the API server is reached."""
 
     kubeconfig: Annotated[str, Field(min_length=1)] | None = None
-    """None: the service account of the pod, or else KUBECONFIG and ~/.kube/config."""
+    """None: KUBECONFIG, or else the service account of the pod, or else ~/.kube/config."""
     qps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Requests per second at most; 0 is unlimited: the API server's priority and fairness is the limit."""
 
