@@ -1,0 +1,242 @@
+"""`python -m tests.bench decisions`: the scheduler's decisions alone, in this process, without an API server.
+
+What remains of a pod's cost when nobody has to be asked: pop, filter, score, choose, assume, reserve. For finding out
+what a change has brought, and where the time goes (`--profile`, `--plugins`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import dataclasses
+import io
+import pstats
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from tests.bench import workloads
+from tests.bench.workloads import Workload
+from tests.controlplane.nodes import DRIVER, Layout, Manifest
+
+from stowplan.framework.plugin import Plugin, Probe
+from stowplan.framework.runtime import Framework
+from stowplan.framework.volumes import StorageObject
+from stowplan.model import objects
+from stowplan.plugins import args as plugin_args
+from stowplan.plugins import inclusion
+from stowplan.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from stowplan.plugins.dynamic_resources import DynamicResources
+from stowplan.plugins.image_locality import ImageLocality
+from stowplan.plugins.inter_pod_affinity import InterPodAffinity, InterPodAffinityArgs
+from stowplan.plugins.node_affinity import NodeAffinity
+from stowplan.plugins.node_name import NodeName
+from stowplan.plugins.node_ports import NodePorts
+from stowplan.plugins.node_resources_fit import NodeResourcesFit
+from stowplan.plugins.node_unschedulable import NodeUnschedulable
+from stowplan.plugins.node_volume_limits import NodeVolumeLimits
+from stowplan.plugins.pod_topology_spread import PodTopologySpread
+from stowplan.plugins.taint_toleration import TaintToleration
+from stowplan.plugins.volume_args import VolumeBindingArgs
+from stowplan.plugins.volume_binding import VolumeBinding
+from stowplan.plugins.volume_restrictions import VolumeRestrictions
+from stowplan.plugins.volume_zone import VolumeZone
+from stowplan.scheduler.cache import ClusterCache
+from stowplan.scheduler.cycle import Placed, Scheduler
+from stowplan.scheduler.queue import SchedulingQueue
+
+SCHEDULER = "stowplan"
+
+
+class Stopwatch(Probe):
+    """Adds up what each plugin takes at each extension point.
+
+    Attributes:
+        spent: seconds by (plugin, extension point).
+    """
+
+    __slots__ = ("spent",)
+
+    def __init__(self) -> None:
+        self.spent: dict[tuple[str, str], float] = {}
+
+    def start(self) -> float:
+        return time.perf_counter()
+
+    def plugin(self, name: str, point: str, start: float) -> None:
+        key = (name, point)
+        self.spent[key] = self.spent.get(key, 0.0) + time.perf_counter() - start
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One run over all pods.
+
+    Attributes:
+        placements: pod name to node name.
+        seconds: of wall clock.
+        cpu: seconds of this process.
+    """
+
+    pods: int
+    placements: dict[str, str]
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Decisions per second."""
+        return self.pods / self.seconds
+
+
+def framework() -> Framework:
+    """The plugins of a pod that no policy governs."""
+    tolerations = plugin_args.TolerationArgs()
+    plugins: tuple[Plugin, ...] = (
+        NodeUnschedulable(tolerations),
+        NodeName(),
+        TaintToleration(tolerations),
+        NodeAffinity(plugin_args.NodeAffinityArgs()),
+        NodePorts(),
+        NodeResourcesFit(plugin_args.FitArgs()),
+        VolumeRestrictions(),
+        NodeVolumeLimits(),
+        VolumeBinding(VolumeBindingArgs()),
+        VolumeZone(),
+        PodTopologySpread(inclusion.Added()),
+        InterPodAffinity(InterPodAffinityArgs()),
+        DynamicResources(),
+        NodeResourcesBalancedAllocation(plugin_args.BalancedAllocationArgs()),
+        ImageLocality(),
+    )
+    weights = {"TaintToleration": 3, "NodeAffinity": 2, "PodTopologySpread": 2, "InterPodAffinity": 2}
+    return Framework(SCHEDULER, plugins, weights)
+
+
+def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) -> Scheduler:
+    """A scheduler that knows the nodes and the volumes and has the pods in its queue.
+
+    Args:
+        workload: what to place.
+        pods: how many.
+        layout: the nodes.
+        bound: pods of the same rules, but of other groups, that are on the nodes already.
+    """
+    cache, queue = ClusterCache(), SchedulingQueue()
+    for name in ("default", workloads.NAMESPACE):
+        meta = objects.ObjectMeta(name=name, labels={"kubernetes.io/metadata.name": name})
+        cache.put_namespace(objects.Namespace(metadata=meta))
+    for manifest in layout.nodes():
+        cache.put_node(msgspec.convert(manifest, objects.Node))
+    for item in _storage(workload, pods, layout):
+        cache.put_storage(item)
+    for manifest in _bound(workload, bound, layout):
+        cache.put_pod(cache.interner.pod(msgspec.convert(manifest, objects.Pod)))
+    for manifest in workload.manifests(pods, layout, SCHEDULER):
+        queue.put(cache.interner.pod(msgspec.convert(manifest, objects.Pod)), 0.0)
+    profile = framework()
+    return Scheduler(cache, queue, lambda _: profile)
+
+
+def drain(scheduler: Scheduler, probe: Probe, seed: int = 0) -> Result:
+    """Decides about every pod in the queue once."""
+    chance = random.Random(seed)
+    placements: dict[str, str] = {}
+    pods = len(scheduler.queue)
+    start, cpu = time.perf_counter(), time.process_time()
+    while (outcome := scheduler.attempt(0.0, chance.getrandbits(32), lambda _: probe)) is not None:
+        if isinstance(outcome, Placed):
+            placements[outcome.pod.name] = outcome.decision.node
+    return Result(pods, placements, time.perf_counter() - start, time.process_time() - cpu)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command line; 1 where a pod found no node."""
+    options = _parser().parse_args(arguments)
+    layout = workloads.layout_of(options.nodes)
+    complete = True
+    for name in options.workload or list(workloads.BY_NAME):
+        workload = workloads.BY_NAME[name]
+        pods = options.pods or workload.pods
+        workload.check(pods, layout)
+        complete &= _measure(workload, pods, layout, options)
+    return 0 if complete else 1
+
+
+def _measure(workload: Workload, pods: int, layout: Layout, options: argparse.Namespace) -> bool:
+    results = []
+    for _ in range(options.repeat):
+        scheduler = scheduler_of(workload, pods, layout, options.bound)
+        results.append(drain(scheduler, Probe()))
+    rate = statistics.median(each.rate for each in results)
+    cpu = statistics.median(each.cpu for each in results)
+    placed = len(results[-1].placements)
+    print(
+        f"{workload.name:<14}{layout.count} nodes, {options.bound} pods on them; {placed} of {pods} placed: "
+        f"{rate:,.0f} decisions/s, {1000 * cpu / pods:.3f} ms CPU each (median of {len(results)})"
+    )
+    if options.plugins:
+        stopwatch = Stopwatch()
+        drain(scheduler_of(workload, pods, layout, options.bound), stopwatch)
+        for (plugin, point), seconds in sorted(stopwatch.spent.items(), key=lambda item: -item[1]):
+            print(f"  {1e6 * seconds / pods:8.1f} µs  {point:<10}{plugin}")
+    if options.profile:
+        profiler = cProfile.Profile()
+        scheduler = scheduler_of(workload, pods, layout, options.bound)
+        profiler.runcall(drain, scheduler, Probe())
+        text = io.StringIO()
+        pstats.Stats(profiler, stream=text).sort_stats(options.sort).print_stats(options.lines)
+        print(text.getvalue().strip())
+        if options.output:
+            profiler.dump_stats(options.output)
+    sys.stdout.flush()
+    return placed == pods
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench decisions", description=__doc__)
+    parser.add_argument("--nodes", type=int, default=5000, metavar="N", help="default %(default)s")
+    parser.add_argument("--pods", type=int, metavar="N", help="default: as the workload says")
+    parser.add_argument("--bound", type=int, default=0, metavar="N", help="pods that are on the nodes before")
+    parser.add_argument("--workload", action="append", choices=list(workloads.BY_NAME), help="repeatable; default: all")
+    parser.add_argument("--repeat", type=int, default=3, metavar="K", help="runs, of which the median counts")
+    parser.add_argument("--plugins", action="store_true", help="show what each plugin takes")
+    parser.add_argument("--profile", action="store_true", help="one more run under cProfile")
+    parser.add_argument("--sort", default="tottime", help="of the profile: tottime, cumulative, ncalls")
+    parser.add_argument("--lines", type=int, default=25, help="of the profile")
+    parser.add_argument("--output", metavar="FILE", help="write the profile there too (for snakeviz, pstats)")
+    return parser
+
+
+def _storage(workload: Workload, pods: int, layout: Layout) -> Iterator[StorageObject]:
+    if not workload.volume:
+        return
+    yield objects.StorageClass(
+        metadata=objects.ObjectMeta(name=workloads.STORAGE_CLASS),
+        provisioner=DRIVER,
+        volume_binding_mode="WaitForFirstConsumer",
+    )
+    yield objects.CSIDriver(metadata=objects.ObjectMeta(name=DRIVER))
+    for manifest in workloads.csi_nodes(layout):
+        yield msgspec.convert(manifest, objects.CSINode)
+    for claim, volume in workload.volumes(pods, layout):
+        uid = f"uid-{claim['metadata']['name']}"
+        claim["metadata"]["uid"] = volume["spec"]["claimRef"]["uid"] = uid
+        yield msgspec.convert(claim, objects.PersistentVolumeClaim)
+        yield msgspec.convert(volume, objects.PersistentVolume)
+
+
+def _bound(workload: Workload, pods: int, layout: Layout) -> Iterator[Manifest]:
+    """One pod of each group on every node, as far as they reach."""
+    names = [name for *_, name in layout.names()]
+    others = dataclasses.replace(workload, name="old", volume=False)
+    for index, manifest in enumerate(others.manifests(pods, layout, SCHEDULER)):
+        group = f"old{index // len(names)}"
+        manifest["metadata"]["labels"][workloads.GROUP] = group
+        for constraint in manifest["spec"].get("topologySpreadConstraints", []):
+            constraint["labelSelector"]["matchLabels"][workloads.GROUP] = group
+        manifest["spec"]["nodeName"] = names[index % len(names)]
+        yield manifest
