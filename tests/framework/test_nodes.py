@@ -1,0 +1,127 @@
+"""The columns of the nodes: what is kept between decisions is always what a fresh count would give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.builders import node, pod, snapshot
+
+from stowplan import errors
+from stowplan.framework.nodes import NodeTable, RowIndex, Small
+
+
+class Counting:
+    """Doubles the pods of each node, and remembers for how many nodes it was asked."""
+
+    def __init__(self, nodes: NodeTable) -> None:
+        self.nodes = nodes
+        self.asked: list[int] = []
+
+    def __call__(self, rows: RowIndex) -> Small:
+        found = (2 * self.nodes.requested[3, rows]).astype(np.uint8)
+        self.asked.append(len(found))
+        return found
+
+
+def test_what_is_kept_is_worked_out_again_only_for_nodes_that_changed() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(100))
+    double = Counting(nodes)
+    assert nodes.kept("key", double).sum() == 0
+    nodes.kept("key", double)
+    assert double.asked == [100]
+    there = pod("p", on="n7")
+    nodes.add_pod(there)
+    nodes.add_pod(pod("q", on="n8"))
+    assert np.flatnonzero(nodes.kept("key", double)).tolist() == [7, 8]
+    nodes.remove_pod(there.uid)
+    assert np.flatnonzero(nodes.kept("key", double)).tolist() == [8]
+    assert double.asked == [100, 2, 1]
+
+
+def test_a_heartbeat_changes_nothing_and_less_allocatable_does() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(100))
+    double = Counting(nodes)
+    nodes.kept("key", double)
+    nodes.put_node(node("n3"))
+    nodes.kept("key", double)
+    assert double.asked == [100]
+    nodes.put_node(node("n3", cpu="1"))
+    nodes.kept("key", double)
+    assert double.asked == [100, 1]
+
+
+def test_after_many_changes_or_when_nodes_come_and_go_all_is_worked_out_again() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(8))
+    double = Counting(nodes)
+    nodes.kept("key", double)
+    for i in range(3):
+        nodes.add_pod(pod(f"p{i}", on=f"n{i}"))
+    nodes.kept("key", double)
+    nodes.put_node(node("n8"))
+    nodes.kept("key", double)
+    nodes.remove_node("n0")
+    assert np.flatnonzero(nodes.kept("key", double)).tolist() == [1, 2]
+    assert double.asked == [8, 8, 9, 8]
+
+
+def test_more_changes_than_the_journal_holds_are_not_lost() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(100))
+    double = Counting(nodes)
+    nodes.kept("key", double)
+    there = pod("p", on="n1")
+    for _ in range(10_000):
+        nodes.add_pod(there)
+        nodes.remove_pod(there.uid)
+    nodes.add_pod(there)
+    assert np.flatnonzero(nodes.kept("key", double)).tolist() == [1]
+
+
+def test_a_fork_keeps_its_own() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(8))
+    nodes.kept("key", Counting(nodes))
+    twin = nodes.fork()
+    twin.add_pod(pod("p", on="n1"))
+    assert np.flatnonzero(twin.kept("key", Counting(twin))).tolist() == [1]
+    assert nodes.kept("key", Counting(nodes)).sum() == 0
+
+
+def test_only_so_many_arrays_are_kept() -> None:
+    nodes = snapshot([node("n1")])
+    double = Counting(nodes)
+    for key in range(2000):
+        nodes.kept(key, double)
+    assert len(nodes._kept) == 512
+
+
+@pytest.mark.parametrize("known", [pytest.param(False, id="new node"), pytest.param(True, id="update")])
+def test_a_node_with_a_broken_quantity_changes_nothing(known: bool) -> None:
+    nodes = snapshot([node("n1"), node("n2", cpu="7")])
+    with pytest.raises(errors.InvalidObject):
+        nodes.put_node(node("n2" if known else "n3", cpu="seven"))
+    assert list(nodes.row_of) == ["n1", "n2"]
+    assert nodes.allocatable[0].tolist() == [32_000, 7000]
+    nodes.put_node(node("n3"))
+    assert nodes.check() == []
+
+
+def test_a_resource_that_came_with_a_pod_does_not_break_the_check() -> None:
+    leaving = pod("p", on="n1", requests={"example.com/gpu": 1})
+    nodes = snapshot([node("n1")], [leaving])
+    nodes.remove_pod(leaving.uid)
+    assert nodes.check() == []
+
+
+def test_images_are_followed_from_the_first_question_on() -> None:
+    nodes = snapshot([node("n1", images={"db:1": 5}), node("n2")])
+    assert nodes.image("db:1").tolist() == [5, -1]
+    version = nodes.images_version
+    nodes.put_node(node("n2", images={"other:1": 7}))
+    assert nodes.images_version == version
+    nodes.put_node(node("n2", images={"db:1": 6}))
+    assert nodes.images_version > version
+    assert nodes.image("db:1").tolist() == [5, 6]
+    nodes.put_node(node("n3", images={"db:1": 8}))
+    nodes.remove_node("n1")
+    assert [(nodes.name(row), size) for row, size in enumerate(nodes.image("db:1").tolist())] == [("n3", 8), ("n2", 6)]
+    nodes.sweep()
+    assert nodes.image("db:1").tolist() == [8, 6]
