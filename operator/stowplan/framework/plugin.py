@@ -59,8 +59,33 @@ class Skip(enum.Enum):
 SKIP = Skip.SKIP
 
 
+class Probe:
+    """Takes the time of extension points and plugins; this one does not. ``live`` brings one that has a clock."""
+
+    __slots__ = ()
+
+    def start(self) -> float:
+        """A reading of the clock, to be given back to ``point`` or ``plugin``."""
+        return 0.0
+
+    def point(self, name: str, start: float, *, ok: bool) -> None:
+        """All plugins of an extension point have run since ``start``; ``ok`` unless they left no node."""
+
+    def plugin(self, name: str, point: str, start: float) -> None:
+        """One plugin has run at an extension point since ``start``."""
+
+
+SILENT = Probe()
+
+
 class CycleState(dict[str, object]):
     """What a plugin keeps for one pod between its own methods, under its own name: ``state[self.name]``."""
+
+    __slots__ = ("probe",)
+
+    def __init__(self, probe: Probe = SILENT) -> None:
+        super().__init__()
+        self.probe = probe
 
 
 @runtime_checkable
@@ -83,8 +108,11 @@ class Plugin(Protocol):
 class PreFilter(Plugin, Protocol):
     """Refuses a pod as a whole, or steps aside."""
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:
-        """SKIP leaves this plugin's filter out for the pod; None goes on."""
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Reject | Skip | None:
+        """SKIP leaves this plugin's filter out for the pod; None goes on.
+
+        A Reject leaves nodes out before any filter looks at them: its reason stands for theirs.
+        """
 
 
 @runtime_checkable

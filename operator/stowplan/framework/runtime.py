@@ -14,7 +14,7 @@ import numpy as np
 from stowplan.framework import plugin as plugin_api
 from stowplan.framework.plugin import CycleState, Filter, Plugin, PreBindWrite, PreFilter, Reserve, Rows, Score, Scores
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Diagnosis, Mask, Refusal, Verdict
+from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
 
 
@@ -56,6 +56,15 @@ class ScoreTable:
     plugins: dict[str, tuple[int, Scores]]
 
 
+@dataclasses.dataclass(slots=True)
+class _PreFiltered:
+    """What the pre-filters say: who has nothing to say, which nodes are out already, or that the pod is refused."""
+
+    skipped: set[str] = dataclasses.field(default_factory=set)
+    rejected: list[Verdict] = dataclasses.field(default_factory=list)
+    refusal: Verdict | None = None
+
+
 class Framework:
     """The plugins of one profile, in order.
 
@@ -86,15 +95,21 @@ class Framework:
 
     def feasible(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
         """bool[node]: the nodes that no plugin rejects."""
-        skipped, refusal = self._run_pre_filters(pod, nodes, state)
-        if refusal is not None:
+        before = self._run_pre_filters(pod, nodes, state)
+        if before.refusal is not None:
             return np.zeros(len(nodes), dtype=np.bool_)
         fixed = nodes.once((self, pod.cls), lambda: self._static_mask(pod, nodes, state))
         left = fixed
+        for verdict in before.rejected:
+            for reject in verdict.rejects:
+                left = left & ~reject.mask
+        probe = state.probe
         for each in self._dynamic:
-            if each.name not in skipped:
+            if each.name not in before.skipped:
+                start = probe.start()
                 for reject in each.filter(pod, nodes, state):
                     left = left & ~reject.mask
+                probe.plugin(each.name, "Filter", start)
         return left
 
     def diagnose(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Diagnosis:
@@ -103,25 +118,31 @@ class Framework:
 
     def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
         """All that the filters have against the nodes, plugin by plugin, over all nodes."""
-        skipped, refusal = self._run_pre_filters(pod, nodes, state)
-        if refusal is not None:
-            yield refusal
+        before = self._run_pre_filters(pod, nodes, state)
+        if before.refusal is not None:
+            yield before.refusal
             return
+        yield from before.rejected
         for each in self._filters:
-            if each.name not in skipped:
+            if each.name not in before.skipped:
                 yield Verdict(each.name, rejects=tuple(each.filter(pod, nodes, state)))
 
-    def _run_pre_filters(
-        self, pod: PodInfo, nodes: Snapshot, state: CycleState
-    ) -> tuple[frozenset[str] | set[str], Verdict | None]:
-        skipped: set[str] = set()
+    def _run_pre_filters(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> _PreFiltered:
+        found = _PreFiltered()
+        probe = state.probe
         for each in self._pre_filters:
+            start = probe.start()
             answer = each.pre_filter(pod, nodes, state)
-            if isinstance(answer, Refusal):
-                return skipped, Verdict(each.name, refusal=answer)
+            probe.plugin(each.name, "PreFilter", start)
             if answer is plugin_api.SKIP:
-                skipped.add(each.name)
-        return skipped, None
+                found.skipped.add(each.name)
+            elif isinstance(answer, Reject):
+                found.rejected.append(Verdict(each.name, rejects=(answer,)))
+            elif isinstance(answer, Refusal):
+                found.refusal = Verdict(each.name, refusal=answer)
+                if answer.resolution is UNRESOLVABLE:  # where evictions may help, a later plugin may know better
+                    break
+        return found
 
     def _static_mask(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
         left = np.ones(len(nodes), dtype=np.bool_)
@@ -140,8 +161,11 @@ class Framework:
         """
         total: Scores = np.zeros(len(rows), dtype=np.int64)
         plugins: dict[str, tuple[int, Scores]] = {}
+        probe = state.probe
         for each, weight in self._scores:
+            start = probe.start()
             scores = each.score(pod, nodes, state, rows)
+            probe.plugin(each.name, "Score", start)
             if scores is None:
                 continue
             if scores.shape != rows.shape or int(scores.min()) < 0 or int(scores.max()) > plugin_api.MAX_SCORE:
@@ -184,10 +208,16 @@ class Framework:
 
     def schedule(self, pod: PodInfo, nodes: Snapshot, state: CycleState, chance: int) -> Decision | Diagnosis:
         """Filters, scores and chooses; a Diagnosis where the pod fits nowhere."""
+        probe = state.probe
+        start = probe.start()
         rows = np.flatnonzero(self.feasible(pod, nodes, state))
+        probe.point("Filter", start, ok=len(rows) > 0)
         if len(rows) == 0:
             return self.diagnose(pod, nodes, state)
-        return self.choose(nodes, self.score(pod, nodes, state, rows), chance)
+        start = probe.start()
+        table = self.score(pod, nodes, state, rows)
+        probe.point("Score", start, ok=True)
+        return self.choose(nodes, table, chance)
 
     # ------------------------------------------------------------ reserve
 

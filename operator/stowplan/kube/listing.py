@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from stowplan.kube import resources, session, wire
+from stowplan.kube import session, wire
 from stowplan.kube.reflector import PAGE, K
 from stowplan.kube.resources import Resource
+from stowplan.model import objects
 
 
 async def everything(api: session.Api, resource: Resource[K]) -> list[K]:
@@ -32,9 +33,7 @@ async def everything(api: session.Api, resource: Resource[K]) -> list[K]:
 
 async def documents(api: session.Api, group: str, version: str, plural: str) -> list[dict[str, object]]:
     """All objects of a kind that has no struct, as JSON values. Raises like :func:`everything`."""
-    kind: Resource[resources.objects.KubeObject] = Resource(
-        kind=plural, plural=plural, type=resources.objects.KubeObject, group=group, version=version
-    )
+    kind = Resource(kind=plural, plural=plural, type=objects.KubeObject, group=group, version=version)
     answer = await api.get(kind.path(), dict[str, object])
     items = answer.get("items") or []
     assert isinstance(items, list)

@@ -45,6 +45,7 @@ class Feed:
         reflectors: one per kind; ``run`` each of them.
         waiting: uids of the pods that are ours, have no node yet and are not going away.
         on_pod: called with each pod that was added, changed or removed; for the controllers.
+        on_storage: called with each storage object.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Feed:
         self._on_change = on_change
         self.waiting: set[str] = set()
         self.on_pod: Callable[[PodInfo], None] = _nobody
+        self.on_storage: Callable[[objects.KubeObject], None] = _nobody
         self.reflectors = tuple(self._reflectors(api))
 
     @property
@@ -99,7 +101,9 @@ class Feed:
                 _shelve(cache.priorities, event.key, None if gone else priority)
             case item:
                 storage = cast("StorageObject", item)
-                return cache.remove_storage(storage) if gone else cache.put_storage(storage)
+                happened = cache.remove_storage(storage) if gone else cache.put_storage(storage)
+                self.on_storage(storage)
+                return happened
         return frozenset()
 
     def _pod(self, kind: type[objects.KubeObject], event: Event[objects.KubeObject]) -> Events:
@@ -137,8 +141,8 @@ def _stand_in(kind: type[objects.KubeObject], key: str) -> objects.KubeObject:
     return kind(metadata=objects.ObjectMeta(namespace=namespace, name=name))
 
 
-def _nobody(pod: PodInfo) -> None:
-    del pod
+def _nobody(item: object) -> None:
+    del item
 
 
 def _shelve(shelf: dict[str, K], key: str, item: K | None) -> None:

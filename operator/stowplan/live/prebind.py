@@ -1,7 +1,145 @@
 """What volumes need before a pod is bound: the writes that ``VolumeBinding`` asked for, and the wait for Bound.
 
-Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/binder.go`` (``BindPodVolumes``,
-``checkBindings``).
+The scheduling loop runs one :meth:`PreBinder.run` per such pod, beside everything else. Whether the writes have had
+their effect is judged by ``plugins.volume_prebind`` from what the watch shows; this module writes, waits and, when it
+comes to nothing, takes the writes back, so that the next try is not tied to a node that could not do it.
+
+Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/binder.go`` (``BindPodVolumes``). Upstream
+leaves ``selected-node`` where it is after a timeout; then a pod whose provisioner hangs never gets another node.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from stowplan import errors
+from stowplan.framework.plugin import BindVolume, PreBindWrite, ProvisionClaim
+from stowplan.framework.snapshot import Snapshot
+from stowplan.kube import session, writes
+from stowplan.model import objects
+from stowplan.plugins import volume_prebind
+from stowplan.plugins.volume_prebind import Failed, Waiting, Written
+from stowplan.scheduler.cycle import Placed
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN: Final = 5.0
+"""Seconds after which a waiting pod is looked at without a change of its claims: its node may have gone."""
+
+
+class PreBinder:
+    """Carries out ``PreBindWrite`` and waits for the claims.
+
+    Args:
+        api: where to write.
+        nodes: the cluster as the watch shows it.
+        timeout: seconds that provisioning may take before the pod is tried elsewhere.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, api: session.Api, nodes: Snapshot, *, timeout: float, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._nodes = nodes
+        self._timeout = timeout
+        self._clock = clock
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    def changed(self, item: objects.KubeObject) -> None:
+        """A claim or volume has changed or is gone: whoever waits for it looks again."""
+        match item:
+            case objects.PersistentVolumeClaim():
+                key = item.key
+            case objects.PersistentVolume() if item.spec.claim_ref is not None:
+                key = f"{item.spec.claim_ref.namespace}/{item.spec.claim_ref.name}"
+            case _:
+                return
+        for event in self._waiting.get(key, ()):
+            event.set()
+
+    async def run(self, placed: Placed) -> str | None:
+        """Writes and waits; None when the pod can be bound, else why not, with the writes taken back."""
+        node = placed.decision.node
+        written: list[Written] = []
+        try:
+            for write in placed.writes:
+                written.append(await self._write(write))  # noqa: PERF401 - what was written must be known on a failure
+            failure = await self._wait(written, node)
+        except (errors.ApiError, errors.ApiUnreachable) as error:
+            failure = f"volumes could not be prepared: {error}"
+        if failure is not None:
+            await self._take_back(written)
+        return failure
+
+    async def _write(self, write: PreBindWrite) -> Written:
+        catalog = self._nodes.volumes
+        claim = catalog.claims.get(write.claim)
+        if claim is None:
+            raise errors.NotFound(404, "NotFound", f'persistentvolumeclaim "{write.claim}" not found')
+        match write:
+            case ProvisionClaim():
+                answer: objects.KubeObject = await writes.select_node(self._api, claim, write.node)
+            case BindVolume():
+                volume = catalog.volumes.get(write.volume)
+                if volume is None:
+                    raise errors.NotFound(404, "NotFound", f'persistentvolume "{write.volume}" not found')
+                answer = await writes.reserve_volume(self._api, volume, claim)
+        return Written(write, answer.metadata.resource_version)
+
+    async def _wait(self, written: list[Written], node: str) -> str | None:
+        deadline = self._clock() + self._timeout
+        claims = {each.write.claim for each in written}
+        event = asyncio.Event()
+        for claim in claims:
+            self._waiting.setdefault(claim, set()).add(event)
+        try:
+            while True:
+                event.clear()
+                match volume_prebind.prebind_status(written, node, self._nodes):
+                    case Failed(reason):
+                        return reason
+                    case Waiting(missing):
+                        left = deadline - self._clock()
+                        if left <= 0:
+                            return f"no volume within {self._timeout:.0f} s for {', '.join(sorted(missing))}"
+                        await _either(event, min(left, LOOK_AGAIN))
+                    case _:
+                        return None
+        finally:
+            for claim in claims:
+                self._waiting[claim].discard(event)
+                if not self._waiting[claim]:
+                    del self._waiting[claim]
+
+    async def _take_back(self, written: list[Written]) -> None:
+        """Undoes the writes that have had no effect; whatever somebody else has changed meanwhile stays."""
+        catalog = self._nodes.volumes
+        for each in written:
+            try:
+                match each.write:
+                    case ProvisionClaim(claim=key, node=node):
+                        claim = catalog.claims.get(key)
+                        if claim is not None and not claim.spec.volume_name and _selected(claim) == node:
+                            await writes.select_node(self._api, claim, None)
+                    case BindVolume(claim=key, volume=name):
+                        volume, bound = catalog.volumes.get(name), catalog.claims.get(key)
+                        if volume is not None and bound is not None and not bound.spec.volume_name:
+                            await writes.release_volume(self._api, volume)
+            except (errors.ApiError, errors.ApiUnreachable) as error:
+                log.info("volume write not taken back", claim=each.write.claim, error=str(error))
+
+
+def _selected(claim: objects.PersistentVolumeClaim) -> str:
+    return claim.metadata.annotations.get(writes.SELECTED_NODE, "")
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Waits for the event, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -155,3 +155,38 @@ def compile_node_term(raw: objects.NodeSelectorTerm) -> NodeTerm:
 def compile_node_selector(raw: objects.NodeSelector) -> NodeSelector:
     """A ``NodeSelector``. Raises InvalidObject."""
     return NodeSelector(tuple(map(compile_node_term, raw.node_selector_terms)))
+
+
+_ONE = re.compile(
+    r"\s*(?:"
+    r"(?P<absent>!)\s*(?P<no>[^\s!=,()]+)"
+    r"|(?P<key>[^\s!=,()]+)\s*(?:(?P<op>==?|!=)\s*(?P<value>[^\s!=,()]*)|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?"
+    r")\s*(?:,|$)"
+)
+
+
+def parse(text: str) -> Selector:
+    """A selector as kubectl's ``-l`` takes it: ``a=b,c!=d,e in (f,g),h notin (i),j,!k``.
+
+    Source: apimachinery v0.36.3 ``pkg/labels/selector.go`` (``Parse``).
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    found = []
+    at = 0
+    while at < len(text):
+        match = _ONE.match(text, at)
+        if match is None:
+            raise errors.UsageError(f"label selector {text!r}: cannot be read from {text[at:]!r} on")
+        at = match.end()
+        values = frozenset(each.strip() for each in (match["values"] or match["value"] or "").split(","))
+        if match["absent"]:
+            found.append(Requirement(match["no"], "DoesNotExist"))
+        elif match["set"]:
+            found.append(Requirement(match["key"], "In" if match["set"] == "in" else "NotIn", values))
+        elif match["op"]:
+            found.append(Requirement(match["key"], "NotIn" if match["op"] == "!=" else "In", values))
+        else:
+            found.append(Requirement(match["key"], "Exists"))
+    return Selector(frozenset(found))
