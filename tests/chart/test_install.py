@@ -56,6 +56,12 @@ def test_a_release_is_installed_upgraded_and_removed(new_control_plane: NewContr
     assert len({pod["spec"]["nodeName"] for pod in pods}) == 3
     assert {pod["spec"]["priority"] for pod in pods} == {2_000_000_000}
 
+    # The CRDs, which Helm does not touch again, change hands; as the README says.
+    older = plane.kubectl("get", "crd", CRDS[0], "-o", "jsonpath={.spec.names.shortNames}")
+    plane.kubectl("patch", "crd", CRDS[0], "--type=merge", '-p={"spec": {"names": {"shortNames": ["old"]}}}')
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(rendering.CHART / "crds"))
+    assert plane.kubectl("get", "crd", CRDS[0], "-o", "jsonpath={.spec.names.shortNames}") == older
+
     # Upgraded: a new configuration rolls the pods, what was switched on is there, what was switched off is gone.
     settings = [
         "--set",
