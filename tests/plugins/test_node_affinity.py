@@ -5,11 +5,14 @@ from tests.builders import node, node_term, pod, snapshot
 from tests.plugins.running import rejected, scored
 
 from stowplan.framework.plugin import SKIP, CycleState
+from stowplan.framework.runtime import Framework
 from stowplan.framework.status import UNRESOLVABLE, Refusal
 from stowplan.model import selectors
 from stowplan.model.objects import NodeSelector, NodeSelectorTerm
-from stowplan.plugins.args import NodeAffinityArgs
+from stowplan.plugins.args import FitArgs, NodeAffinityArgs, TolerationArgs
 from stowplan.plugins.node_affinity import NodeAffinity
+from stowplan.plugins.node_resources_fit import NodeResourcesFit
+from stowplan.plugins.node_unschedulable import NodeUnschedulable
 
 PLUGIN = NodeAffinity(NodeAffinityArgs())
 OWN = ("node(s) didn't match Pod's node affinity/selector", UNRESOLVABLE)
@@ -135,3 +138,15 @@ def test_added_preferences_count_like_the_pods_own() -> None:
     assert scored(added, pod("p"), nodes) == {"ssd": 100, "fast": 0}
     own = pod("p", preferred_nodes=[(10, node_term(("cpu", "Exists")))])
     assert scored(added, own, nodes) == {"ssd": 100, "fast": 50}
+
+
+def test_nodes_that_the_pod_does_not_name_are_out_before_anything_else_is_said_of_them() -> None:
+    framework = Framework("test", [NodeUnschedulable(TolerationArgs()), PLUGIN, NodeResourcesFit(FitArgs())], {})
+    nodes = snapshot([node("n1", cpu="1"), node("n2", unschedulable=True), node("n3", cpu="1"), node("n4")])
+    asking = pod("p", cpu="2", node_affinity=[named("n1"), named("gone")])
+    assert not framework.feasible(asking, nodes, CycleState()).any()
+    assert framework.diagnose(asking, nodes, CycleState()).message == (
+        "0/4 nodes are available: 1 Insufficient cpu, 3 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    small = pod("p", node_affinity=[named("n1")])
+    assert framework.feasible(small, nodes, CycleState()).tolist() == [True, False, False, False]

@@ -27,14 +27,21 @@ class NodeAffinity:
         self._required = args.added_required
         self._preferred = args.added_preferred
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
-        """Steps aside where nothing is asked for; refuses terms that contradict themselves in the node's name."""
+    def pre_filter(
+        self,
+        pod: PodInfo,
+        nodes: Snapshot,
+        state: CycleState,  # noqa: ARG002
+    ) -> Refusal | Reject | Skip | None:
+        """Steps aside where nothing is asked for.
+
+        Where the pod names its nodes (as those of a DaemonSet do), all others are out; terms that contradict
+        themselves in the name are refused.
+        """
         cls = pod.cls
         if cls.node_affinity is None:
             return None if self._required or cls.node_selector else SKIP
-        if named_nodes(cls.node_affinity) == frozenset():
-            return Refusal("pod affinity terms conflict")
-        return None
+        return nodes.once((self, cls, "names"), lambda: _by_name(cls.node_affinity, nodes))
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes outside of the added affinity, and then those outside of the pod's own."""
@@ -58,6 +65,17 @@ class NodeAffinity:
         for weight, term in (*self._preferred, *cls.preferred_nodes):
             raw += weight * matching.term_mask(term, nodes)
         return raw
+
+
+def _by_name(selector: selectors.NodeSelector | None, nodes: Snapshot) -> Refusal | Reject | None:
+    names = named_nodes(selector) if selector is not None else None
+    if names is None:
+        return None
+    if not names:
+        return Refusal("pod affinity terms conflict")
+    others = np.ones(len(nodes), dtype=np.bool_)
+    others[[nodes.row_of[name] for name in names if name in nodes.row_of]] = False
+    return Reject(others, "node(s) didn't satisfy plugin(s) [NodeAffinity]", UNRESOLVABLE)
 
 
 def named_nodes(selector: selectors.NodeSelector) -> frozenset[str] | None:
