@@ -68,6 +68,7 @@ check: $(READY) ## Format, lint, types, import contracts, generated files
 	@mypy --no-error-summary
 	@lint-imports --no-cache >/tmp/stowplan-imports.$$$$ || { cat /tmp/stowplan-imports.$$$$; exit 1; }
 	@$(PY) -m scripts.generate --check
+	@$(PY) -m tests.chart
 
 .PHONY: format
 format: $(READY) ## Format and fix what can be fixed

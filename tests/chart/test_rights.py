@@ -31,6 +31,7 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("scheduling.k8s.io", "priorityclasses"): READ,
     ("storage.k8s.io", "csidrivers"): READ,
     ("storage.k8s.io", "csinodes"): READ,
+    ("storage.k8s.io", "volumeattachments"): READ,
     ("storage.k8s.io", "csistoragecapacities"): READ,
     ("storage.k8s.io", "storageclasses"): READ,
     ("stowplan.dev", "schedulingpolicies"): READ | {"patch"},

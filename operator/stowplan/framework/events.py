@@ -30,6 +30,7 @@ class ClusterEvent(enum.Enum):
     CSI_NODE = "CSINodeUpdate"
     CSI_DRIVER = "CSIDriverUpdate"
     CSI_CAPACITY = "CSIStorageCapacityUpdate"
+    VOLUME_ATTACHMENT = "VolumeAttachmentUpdate"
     POLICY = "PolicyUpdate"
 
 

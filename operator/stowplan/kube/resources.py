@@ -78,6 +78,13 @@ CSI_CAPACITIES: Final = Resource(
     plural="csistoragecapacities",
     type=objects.CSIStorageCapacity,
 )
+VOLUME_ATTACHMENTS: Final = Resource(
+    group="storage.k8s.io",
+    kind="VolumeAttachment",
+    plural="volumeattachments",
+    namespaced=False,
+    type=objects.VolumeAttachment,
+)
 DISRUPTION_BUDGETS: Final = Resource(
     group="policy",
     kind="PodDisruptionBudget",
@@ -99,6 +106,7 @@ WATCHED: Final[tuple[Resource[objects.KubeObject], ...]] = (
     CSI_NODES,
     CSI_DRIVERS,
     CSI_CAPACITIES,
+    VOLUME_ATTACHMENTS,
     VOLUMES,
     CLAIMS,
     DISRUPTION_BUDGETS,

@@ -34,6 +34,7 @@ _STORAGE_EVENTS: dict[type[objects.KubeObject], Events] = {
     objects.CSINode: frozenset({ClusterEvent.CSI_NODE}),
     objects.CSIDriver: frozenset({ClusterEvent.CSI_DRIVER}),
     objects.CSIStorageCapacity: frozenset({ClusterEvent.CSI_CAPACITY}),
+    objects.VolumeAttachment: frozenset({ClusterEvent.VOLUME_ATTACHMENT}),
 }
 
 

@@ -145,6 +145,7 @@ _CLUSTER_SCOPED = (
     objects.StorageClass,
     objects.CSINode,
     objects.CSIDriver,
+    objects.VolumeAttachment,
     objects.PriorityClass,
 )
 
