@@ -43,7 +43,8 @@ class EachByItself:
 class PoolRoom:
     """Pools (CSIStorageCapacity) of one StorageClass, less what is promised.
 
-    On a node that can use several pools the claims may be split over them, each into the roomiest that takes it.
+    On a node that can use several pools the claims may be split over them: largest first, each into the roomiest pool
+    that takes it. That finds a split of two claims if there is one; of more it may miss some.
     """
 
     def __init__(self, table: PoolTable, free: Bytes, size: int) -> None:
