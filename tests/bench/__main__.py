@@ -1,20 +1,133 @@
-"""`make bench ARGS=…`: Stowplan beside kube-scheduler and beside bare binding."""
+"""`make bench ARGS=…`: Stowplan beside kube-scheduler and beside bare binding, in one run.
+
+`python -m tests.bench decisions` measures the decisions alone; see docs/performance.md for both.
+"""
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
-from tests.bench import decisions
+from tests.bench import decisions, machine, report, systems, workloads
+from tests.bench.measure import Case, Run, measure
+from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
+from tests.controlplane.progress import print_progress
+
+CLEAR = "\r\x1b[K"
+"""Wipes the line that progress is shown on."""
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command line; 2 for bad usage."""
+    """Runs the command line; 1 where a system did not bind all pods, 2 where something is in the way."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
-        return decisions.main(arguments[1:])
+        if arguments[:1] == ["decisions"]:
+            return decisions.main(arguments[1:])
+        return _compare(_parser().parse_args(arguments))
     except ControlPlaneError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.json:
+        options.json.touch()  # better now than after ten minutes
+    cases = list(_cases(options))
+    binaries.ensure()
+    before = machine.describe()
+    runs: list[Run] = []
+    try:
+        for number, case in enumerate(cases, start=1):
+            title = f"[{number}/{len(cases)}] {case.workload.name} by {case.system.name}"
+            runs.append(measure(case, _teller(title)))
+            print(
+                f"{CLEAR if sys.stderr.isatty() else ''}==> {title}: {_summary(runs[-1])}", file=sys.stderr, flush=True
+            )
+    finally:  # what has been measured is worth showing, whatever ended it
+        if runs:
+            print(report.markdown(runs, before), flush=True)
+            if options.json:
+                options.json.write_bytes(report.document(runs, before))
+    return 0 if all(run.bound == run.pods for run in runs) else 1
+
+
+def _cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Round by round; every second round in the opposite order, for the sake of what warms up or wears off."""
+    layout = workloads.layout_of(options.nodes)
+    for number in range(1, options.repeat + 1):
+        for name in options.workloads:
+            workload = workloads.BY_NAME[name]
+            pods = options.pods or workload.pods
+            workload.check(pods, layout)
+            for system in options.systems[:: 1 if number % 2 else -1]:
+                yield Case(
+                    system=systems.BY_NAME[system],
+                    workload=workload,
+                    pods=pods,
+                    layout=layout,
+                    timeout=options.timeout,
+                    number=number,
+                )
+
+
+def _summary(run: Run) -> str:
+    remark = f" ({run.remark})" if run.remark else ""
+    return f"{run.bound} pods bound at {run.rate:,.0f} a second{remark}"
+
+
+def _teller(title: str) -> Callable[[str], None]:
+    start = time.monotonic()
+    return lambda doing: print_progress(f"{title}: {doing}", time.monotonic() - start)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure bare binding, kube-scheduler and Stowplan on the same pods, each on a control plane of "
+        "its own. `python -m tests.bench decisions --help`: the decisions alone.",
+    )
+    parser.add_argument("--nodes", type=_positive, default=1000, metavar="N", help="default %(default)s")
+    parser.add_argument("--pods", type=_positive, metavar="N", help="default: 2000, mission 1000")
+    parser.add_argument("--workloads", type=_names(workloads.BY_NAME), default=list(workloads.BY_NAME),
+                        metavar="A,B", help=f"of {','.join(workloads.BY_NAME)}; default: all")  # fmt: skip
+    parser.add_argument("--systems", type=_names(systems.BY_NAME), default=list(systems.BY_NAME),
+                        metavar="A,B", help=f"of {','.join(systems.BY_NAME)}; default: all")  # fmt: skip
+    parser.add_argument("--repeat", type=_positive, default=1, metavar="K", help="rounds, of which the median counts")
+    parser.add_argument("--timeout", type=_positive, default=300, metavar="SECONDS",
+                        help="for each system and workload; what is bound by then counts; default %(default)s",
+                        )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return found
+
+    return names
 
 
 if __name__ == "__main__":

@@ -1,0 +1,314 @@
+"""One measurement: one system, one workload, on a control plane of its own.
+
+Pods are there first, then the system is started, so that its start is not in its rate: that goes from the first bind to
+the last, as a watch shows them. The watch asks for bound pods only and for their metadata only: that is the same work
+for the API server whatever the measured system watches itself, and next to none for this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import re
+import resource
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from tests.bench import placement, workloads
+from tests.bench.placement import Balance
+from tests.bench.populate import OPTIONS, populate
+from tests.bench.systems import ROOT, System
+from tests.bench.workloads import Workload
+from tests.controlplane.errors import ControlPlaneError
+from tests.controlplane.nodes import Layout
+from tests.controlplane.plane import ControlPlane
+from tests.controlplane.process import Process, Usage
+
+from stowplan.kube import config
+from stowplan.model import objects
+
+PODS = f"/api/v1/namespaces/{workloads.NAMESPACE}/pods"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+BOUND = "spec.nodeName!="
+SETTLE = 10.0
+"""Seconds after the last bind in which a system may still write events and the like."""
+_POLL = 0.5
+_IDLE = 0.05
+"""Share of a core that a scheduler without work may use."""
+_NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """What to measure.
+
+    Attributes:
+        system: who schedules.
+        workload: what.
+        pods: how many.
+        layout: onto which nodes.
+        timeout: seconds for the system from its start; what is bound by then counts.
+        number: of the round.
+    """
+
+    system: System
+    workload: Workload
+    pods: int
+    layout: Layout
+    timeout: float
+    number: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What was measured.
+
+    Attributes:
+        pods: pods to place.
+        bound: pods placed.
+        seconds: from the first bind to the last.
+        first_bind: seconds from the start of the process to the first bind.
+        cpu: CPU seconds of the scheduler, its start included.
+        cpu_per_pod: CPU milliseconds of the scheduler for each bound pod, its start left out.
+        peak_rss: bytes, of the scheduler.
+        api_cpu: CPU seconds of the API server, from the start of the scheduler on.
+        api_cpu_per_pod: CPU milliseconds of the API server for each bound pod, from the first bind on.
+        own_cpu: CPU seconds of the measuring process meanwhile.
+        balance: how the pods lie.
+        remark: why it is not complete, or "".
+    """
+
+    workload: str
+    system: str
+    round: int
+    nodes: int
+    pods: int
+    bound: int
+    seconds: float
+    first_bind: float
+    cpu: float
+    cpu_per_pod: float
+    peak_rss: int
+    api_cpu: float
+    api_cpu_per_pod: float
+    own_cpu: float
+    balance: Balance
+    remark: str
+
+    @property
+    def rate(self) -> float:
+        """Pods per second from the first bind to the last; 0 where there were less than two."""
+        return (self.bound - 1) / self.seconds if self.seconds > 0 else 0.0
+
+
+class Binds:
+    """What the watch has shown so far.
+
+    Attributes:
+        names: of the bound pods.
+        first: when the first came, by the clock of the caller; None before.
+        last: when the last new one came.
+    """
+
+    def __init__(self) -> None:
+        self.names: set[bytes] = set()
+        self.first: float | None = None
+        self.last = 0.0
+        self._rest = b""
+
+    def feed(self, chunk: bytes, now: float) -> None:
+        """Takes the next bytes of the watch, cut anywhere."""
+        lines, found, rest = (self._rest + chunk).rpartition(b"\n")
+        self._rest = rest
+        before = len(self.names)
+        if found:
+            self.names.update(_NAME.findall(lines))
+        if len(self.names) > before:
+            self.first = now if self.first is None else self.first
+            self.last = now
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sample:
+    """What everybody has used up to a moment."""
+
+    scheduler: Usage
+    api: Usage
+    own: float
+
+
+class _Meter:
+    """Reads what the scheduler, the API server and this process have used.
+
+    Attributes:
+        begin: when the scheduler was about to start.
+        first: at the first bind; ``begin`` before.
+        latest: at the last reading at which the scheduler was alive.
+    """
+
+    def __init__(self, process: Process, api: Process) -> None:
+        self._process = process
+        self._api = api
+        self.begin = self.first = self.latest = _Sample(Usage(0.0, 0, 0), api.usage(), _own_cpu())
+
+    def read(self) -> _Sample:
+        """Now; or as it was last, where the scheduler has ended."""
+        with contextlib.suppress(ControlPlaneError, FileNotFoundError):
+            self.latest = _Sample(self._process.usage(), self._api.usage(), _own_cpu())
+        return self.latest
+
+    async def settle(self) -> None:
+        """Waits until the scheduler has nothing more to do, ``SETTLE`` seconds at most."""
+        deadline = time.perf_counter() + SETTLE
+        while time.perf_counter() < deadline:
+            before = self.read().scheduler.cpu_seconds
+            await asyncio.sleep(_POLL)
+            if self.read().scheduler.cpu_seconds - before <= _IDLE * _POLL:
+                return
+
+
+def measure(case: Case, told: Callable[[str], None]) -> Run:
+    """Measures once; everything it started has ended afterwards, whatever happens.
+
+    Args:
+        case: what to measure.
+        told: called with a word on what is being done, a few times a second.
+
+    Raises:
+        ControlPlaneError: the control plane did not come up, or its API server has ended.
+    """
+    told("starting a control plane")
+    with (
+        tempfile.TemporaryDirectory(prefix="stowplan-bench-") as directory,
+        ControlPlane(Path(directory), OPTIONS) as plane,
+    ):
+        asyncio.run(
+            populate(
+                plane,
+                workload=case.workload,
+                pods=case.pods,
+                layout=case.layout,
+                scheduler=case.system.scheduler_name,
+                told=told,
+            )
+        )
+        told("starting the scheduler")
+        process = Process(
+            case.system.name,
+            case.system.prepare(plane),
+            log=plane.directory / "logs" / f"{case.system.name}.log",
+            directory=plane.directory,
+            environment={**plane.environment(), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'operator'}"},
+        )
+        try:
+            return asyncio.run(_observe(case, plane, process, told))
+        finally:
+            process.stop(grace=0)
+
+
+async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:
+    binds = Binds()
+    async with _connected(plane) as http, _watch(http) as chunks:
+        meter = _Meter(process, plane.processes["kube-apiserver"])
+        start = time.perf_counter()
+        process.start()
+        reading = asyncio.create_task(_read(chunks, binds, case.pods, meter))
+        remark = ""
+        while not remark and not reading.done():
+            await asyncio.wait({reading}, timeout=_POLL)
+            meter.read()
+            told(f"{len(binds.names)} of {case.pods} pods are bound")
+            if not process.alive:
+                remark = f"ended too early: {process.tail(1).splitlines()[-1].strip()}"
+            elif time.perf_counter() - start > case.timeout and not reading.done():
+                remark = f"stopped after {case.timeout:.0f} s"
+        if reading.done():
+            reading.result()
+        reading.cancel()
+        await meter.settle()
+        placements = await _placements(http)
+    first, end, bound = meter.first, meter.latest, len(binds.names)
+    return Run(
+        workload=case.workload.name,
+        system=case.system.name,
+        round=case.number,
+        nodes=case.layout.count or 0,
+        pods=case.pods,
+        bound=bound,
+        seconds=binds.last - (binds.first or binds.last),
+        first_bind=binds.first - start if binds.first else 0.0,
+        cpu=end.scheduler.cpu_seconds,
+        cpu_per_pod=1000 * (end.scheduler.cpu_seconds - first.scheduler.cpu_seconds) / max(1, bound),
+        peak_rss=end.scheduler.peak_rss,
+        api_cpu=end.api.cpu_seconds - meter.begin.api.cpu_seconds,
+        api_cpu_per_pod=1000 * (end.api.cpu_seconds - first.api.cpu_seconds) / max(1, bound),
+        own_cpu=end.own - meter.begin.own,
+        balance=placement.judge(case.workload, case.pods, case.layout, placements),
+        remark=remark,
+    )
+
+
+async def _read(chunks: AsyncIterator[bytes], binds: Binds, pods: int, meter: _Meter) -> None:
+    """Follows the watch until all pods are bound."""
+    async for chunk in chunks:
+        before = binds.first
+        binds.feed(chunk, time.perf_counter())
+        if before is None and binds.first is not None:
+            meter.first = meter.read()
+        if len(binds.names) >= pods:
+            return
+    raise ControlPlaneError("the API server has ended the watch of the benchmark")
+
+
+@contextlib.asynccontextmanager
+async def _connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]:
+    """A connection as administrator."""
+    cluster = await config.load(kubeconfig=str(plane.kubeconfig), context=None)
+    headers = {"Authorization": cluster.credentials.header() or "", "Accept-Encoding": "identity"}
+    tls: ssl.SSLContext | bool = cluster.tls or True
+    connector = aiohttp.TCPConnector(ssl=tls)
+    timeout = aiohttp.ClientTimeout(total=None, connect=10)
+    async with aiohttp.ClientSession(
+        plane.server, connector=connector, headers=headers, timeout=timeout, raise_for_status=True
+    ) as http:
+        yield http
+
+
+@contextlib.asynccontextmanager
+async def _watch(http: aiohttp.ClientSession) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The bytes of a watch that shows each pod as it is bound."""
+    query = {"fieldSelector": BOUND, "limit": "1"}
+    async with http.get(PODS, params=query) as answer:
+        version = msgspec.json.decode(await answer.read(), type=_List).metadata.resource_version
+    query = {"fieldSelector": BOUND, "watch": "true", "resourceVersion": version, "timeoutSeconds": "86400"}
+    async with http.get(PODS, params=query, headers={"Accept": METADATA}) as stream:
+        yield stream.content.iter_any()
+
+
+async def _placements(http: aiohttp.ClientSession) -> dict[str, str]:
+    """Pod name to node name of all that are bound."""
+    async with http.get(PODS, params={"fieldSelector": BOUND}) as answer:
+        pods = msgspec.json.decode(await answer.read(), type=_List).items
+    return {pod.metadata.name: pod.spec.node_name for pod in pods}
+
+
+class _Pod(objects.Struct):
+    metadata: objects.ObjectMeta
+    spec: objects.PodSpec
+
+
+class _List(objects.Struct):
+    metadata: objects.ObjectMeta
+    items: list[_Pod]
+
+
+def _own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
