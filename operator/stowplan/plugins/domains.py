@@ -83,43 +83,47 @@ class Tally:
 
     Attributes:
         counts: int64[domain], live. Do not write.
-        number: how many domains have an eligible node.
+        existing: intp[number]: the domains that have an eligible node.
+        number: how many there are.
+        domain_of: intp[node]: the domain of each node. Domain 0 is that of nodes without the label, unless
+            ``alone``.
+        alone: whether the domains are the nodes.
     """
 
-    __slots__ = ("_codes", "_existing", "counts", "number")
+    __slots__ = ("_range", "alone", "counts", "domain_of", "existing", "number")
 
     def __init__(self, nodes: Snapshot, predicate: Predicate, group: Grouping, eligible: Mask | None) -> None:
         counter = nodes.counter(predicate)
         per_node = counter.counts[: len(nodes)]
         everywhere = eligible is None or bool(eligible.all())
-        self._codes: Codes | None
-        self._existing: Codes | slice
-        if group.alone and everywhere:
-            self._codes = None
-            self._existing = slice(None)
-            self.number = len(nodes)
-            self.counts: Counts = per_node
-            return
-        domain = DomainCounter(per_node, group.column, None if everywhere else eligible)
-        counter.domains.append(domain)
-        self._codes = group.codes
-        self.counts = domain.counts
-        found = np.flatnonzero(domain.domains)
-        self.number = len(found)
-        contiguous = self.number and int(found[-1]) - int(found[0]) == self.number - 1
-        self._existing = slice(int(found[0]), int(found[-1]) + 1) if contiguous else found
+        self.alone = group.alone and everywhere
+        self.counts: Counts
+        self.existing: Codes
+        self.domain_of: Codes
+        if self.alone:
+            self.counts = per_node
+            self.existing = self.domain_of = np.arange(len(nodes))
+        else:
+            domain = DomainCounter(per_node, group.column, None if everywhere else eligible)
+            counter.domains.append(domain)
+            self.counts = domain.counts
+            self.existing = np.flatnonzero(domain.domains)
+            self.domain_of = group.codes
+        self.number = len(self.existing)
+        self._range = _as_range(self.existing)
 
     def lowest(self) -> int:
         """The pods in the emptiest domain; 0 where there is no domain."""
-        return int(self.counts[self._existing].min()) if self.number else 0
+        counts = self.counts.take(self.existing) if self._range is None else self.counts[self._range]
+        return int(counts.min()) if self.number else 0
 
     def gather(self, table: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """A value per domain to a value per node."""
-        return table if self._codes is None else table.take(self._codes)
+        return table if self.alone else table.take(self.domain_of)
 
     def gather_labelled(self, table: Counts) -> Counts:
         """``gather``, with 0 for nodes without a domain. Writes to the table."""
-        if self._codes is not None:
+        if not self.alone:
             table[0] = 0
         return self.gather(table)
 
@@ -130,11 +134,18 @@ class Tally:
     def occupied(self) -> Mask | None:
         """bool[node]: the nodes in a domain with at least one pod, never one without a domain; None for no node."""
         table = self.counts > 0
-        if self._codes is not None:
+        if not self.alone:
             table[0] = False
         return self.gather(table) if table.any() else None
 
     @property
     def empty(self) -> bool:
         """Whether no domain has a pod."""
-        return not self.counts[0 if self._codes is None else 1 :].any()
+        return not self.counts[0 if self.alone else 1 :].any()
+
+
+def _as_range(codes: Codes) -> slice | None:
+    """The codes as a slice, which reads faster, where they have no gaps."""
+    if not len(codes) or int(codes[-1]) - int(codes[0]) != len(codes) - 1:
+        return None
+    return slice(int(codes[0]), int(codes[-1]) + 1)

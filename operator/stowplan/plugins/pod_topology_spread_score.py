@@ -65,9 +65,7 @@ class Scoring:
                 continue
             mask = inclusion.included(nodes, wish, honor_affinity=each.honor_affinity, honor_taints=each.honor_taints)
             tally = domains.Tally(nodes, predicate, group, complete if mask is None else complete & mask)
-            parts.append(
-                Part(tally.counts, tally.gather(np.arange(len(tally.counts)))[cells], False, each.max_skew - 1.0)
-            )
+            parts.append(Part(tally.counts, tally.domain_of[cells], False, each.max_skew - 1.0))
         self._parts = tuple(parts)
 
     def _find_cells(self, groups: list[domains.Grouping], size: int) -> tuple[domains.Codes, domains.Codes]:

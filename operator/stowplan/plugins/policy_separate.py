@@ -1,0 +1,71 @@
+"""The separate rules of a SchedulingPolicy: anti-affinity between two sets of the policy's pods, both ways.
+
+As with anti-affinity in Kubernetes, a node without the label of the domain is in no domain, so nobody is near it; and
+pods that are being deleted count until they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Reject
+from stowplan.model.pods import PodClass, PodInfo
+from stowplan.plugins import domains
+from stowplan.plugins.policy_rules import SeparateRule
+from stowplan.plugins.policy_score import weighted
+from stowplan.plugins.policy_spread import REQUEUE_ON
+
+_Avoided = tuple[SeparateRule, tuple[domains.Tally, ...]]
+
+
+class PolicySeparate:
+    """Keep pods of a policy out of the failure domains of others."""
+
+    name = "PolicySeparate"
+    requeue_on = REQUEUE_ON
+
+    def __init__(self, rules: tuple[SeparateRule, ...]) -> None:
+        self._rules = rules
+        self._required = any(rule.required for rule in rules)
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+        """Steps aside where no rule is Required."""
+        return None if self._required else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes in the domains of the pods to keep away from."""
+        for rule, tallies in self._avoided(pod.cls, nodes):
+            if rule.required:
+                for tally in tallies:
+                    occupied = tally.occupied()
+                    if occupied is not None:
+                        yield Reject(occupied, rule.broken("separate", rule.domain.name))
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """Preferred rules: 100 where nobody is to be kept away from, half with one such pod, a third with two."""
+        return weighted(
+            (rule.weight, _points(tallies, rows))
+            for rule, tallies in self._avoided(pod.cls, nodes)
+            if not rule.required and tallies
+        )
+
+    def _avoided(self, cls: PodClass, nodes: Snapshot) -> tuple[_Avoided, ...]:
+        def find() -> tuple[_Avoided, ...]:
+            return tuple(
+                (rule, tuple(domains.tally(nodes, pods, rule.domain.key) for pods in rule.avoided(cls)))
+                for rule in self._rules
+            )
+
+        return nodes.once((self, cls), find)
+
+
+def _points(tallies: tuple[domains.Tally, ...], rows: Rows) -> Scores:
+    counts = np.zeros_like(tallies[0].counts)
+    for tally in tallies:
+        counts += tally.counts
+    near = tallies[0].gather_labelled(counts)
+    return (MAX_SCORE // (1 + near)).take(rows)

@@ -1,0 +1,103 @@
+"""The spread rules of a SchedulingPolicy.
+
+Required rules reject the nodes that would break them. All rules score, the Required ones with the full weight: among
+the nodes that keep a rule the emptiest domains are the better ones, so that the balance is as good as it can be and
+not only as good as it must be.
+
+A pod counts in the group of its ``groupBy`` labels; pods that are being deleted do not count. A label value is a
+domain; with ``within`` a value inside a value of the broader label is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import UNRESOLVABLE, Reject
+from stowplan.model.pods import PodClass, PodInfo
+from stowplan.plugins import inclusion
+from stowplan.plugins.group_size import Sizes
+from stowplan.plugins.outages import Outage
+from stowplan.plugins.policy_rules import Governed, SpreadRule
+from stowplan.plugins.policy_score import weighted
+from stowplan.plugins.spread_layout import Layout
+
+REQUEUE_ON = NODE_CHANGES | {
+    ClusterEvent.POD_ADDED,
+    ClusterEvent.POD_REMOVED,
+    ClusterEvent.POD_LABELS,
+    ClusterEvent.POD_UPDATED,
+    ClusterEvent.POLICY,
+}
+"""What may bring other pods, other domains or other rules."""
+
+
+class PolicySpread:
+    """Spread the pods of a policy over its failure domains.
+
+    Args:
+        rules: the spread rules.
+        added: what the policy adds to the specs of its pods.
+        out: the domains that have been unusable for as long as their rules wait.
+        sizes: how many pods a group has.
+    """
+
+    name = "PolicySpread"
+    requeue_on = REQUEUE_ON
+
+    def __init__(
+        self,
+        rules: tuple[SpreadRule, ...],
+        added: inclusion.Added,
+        out: frozenset[Outage],
+        sizes: Sizes,
+    ) -> None:
+        self._rules = rules
+        self._required = any(rule.required for rule in rules)
+        self._added = added
+        self._out = out
+        self._sizes = sizes
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+        """Steps aside where no rule is Required."""
+        return None if self._required else SKIP
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+        """Rejects nodes without the labels, and nodes whose domain would hold too many pods."""
+        for layout, counted in self._layouts(pod.cls, nodes):
+            rule = layout.rule
+            if not rule.required:
+                continue
+            if layout.missing is not None:
+                needed = " and ".join(rule.keys)
+                yield Reject(layout.missing, rule.broken("spread", f"no label {needed}"), UNRESOLVABLE)
+            over = layout.over()
+            if over.any():
+                yield Reject(layout.tally.gather(over), rule.broken("spread", f"{rule.place}, maxSkew {rule.max_skew}"))
+            if rule.per_domain is not None:
+                full = layout.full(self._sizes(counted, nodes))
+                if full.any():
+                    detail = f"{rule.place}, maxPerDomain {rule.per_domain.text}"
+                    yield Reject(layout.tally.gather(full), rule.broken("spread", detail))
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """Points by how well each rule is kept, weighted."""
+        return weighted(
+            (layout.rule.weight, layout.points(rows, self._size(layout.rule, counted, nodes)))
+            for layout, counted in self._layouts(pod.cls, nodes)
+        )
+
+    def _size(self, rule: SpreadRule, counted: Governed, nodes: Snapshot) -> int:
+        return 0 if rule.per_domain is None else self._sizes(counted, nodes)
+
+    def _layouts(self, cls: PodClass, nodes: Snapshot) -> tuple[tuple[Layout, Governed], ...]:
+        return nodes.once((self, cls), lambda: tuple(self._layout(rule, cls, nodes) for rule in self._rules))
+
+    def _layout(self, rule: SpreadRule, cls: PodClass, nodes: Snapshot) -> tuple[Layout, Governed]:
+        """Shared by the pods that count together and wish for the same nodes, whatever else tells them apart."""
+        counted = rule.counted(cls)
+        wish = inclusion.wishes(cls, self._added)
+        layout = nodes.once((self, rule, counted, wish), lambda: Layout(nodes, rule, counted, wish, self._out))
+        return layout, counted

@@ -1,0 +1,122 @@
+"""A spread rule of a policy on the nodes as they are, for one group of pods: what each domain holds and may hold.
+
+Made by ``policy_spread`` for each rule and group, once until the nodes change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stowplan.framework.counters import Counts
+from stowplan.framework.plugin import Rows, Scores
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask
+from stowplan.plugins import domains, inclusion, outages
+from stowplan.plugins.policy_rules import Governed, SpreadRule
+
+KEPT = 50
+"""Points of a node for keeping the rule; as many again are for how few pods its domain has."""
+_NONE = np.iinfo(np.int64).max
+
+
+class Layout:
+    """One rule, one group.
+
+    The domains that are compared with each other are a pool: all of them, or with ``within`` those inside one broader
+    domain. A domain that has been out for long enough is not compared, but counts as one of ``minDomains``: it is known
+    to be there.
+
+    Attributes:
+        rule: the rule.
+        missing: bool[node]: nodes without the labels; None where there are none.
+        tally: the pods of the group by domain.
+    """
+
+    def __init__(
+        self,
+        nodes: Snapshot,
+        rule: SpreadRule,
+        counted: Governed,
+        wish: inclusion.Wishes,
+        out: frozenset[outages.Outage],
+    ) -> None:
+        group = domains.grouping(nodes, *rule.keys)
+        mask = inclusion.included(nodes, wish, honor_affinity=rule.honor_affinity, honor_taints=rule.honor_taints)
+        eligible = group.present if mask is None else group.present & mask
+        self.rule = rule
+        self.missing: Mask | None = group.missing
+        self.tally = domains.Tally(nodes, counted, group, eligible)
+        self._pools, self._pool_of = self._find_pools(nodes)
+        known = np.bincount(self._pool_of[self.tally.existing], minlength=self._pools)
+        self._compared: domains.Codes = self.tally.existing
+        names = outages.lasting(nodes, rule, wish, out)
+        if names:
+            still_there = {str(value): code for code, value in enumerate(group.column.values) if value in names}
+            relaxed = np.isin(group.codes, list(still_there.values()))
+            self._compared = np.setdiff1d(self.tally.existing, self.tally.domain_of[relaxed])
+            if rule.within is None:
+                known += len(names - set(still_there))
+        self._enough: Mask = known >= rule.min_domains
+
+    def ceilings(self) -> Counts:
+        """int64[domain]: the pods that the rule lets a domain have, by its skew; one number where all have the same."""
+        return self._of_domains(self._lowest(self._compared, self._enough) + self.rule.max_skew)
+
+    def over(self) -> Mask:
+        """bool[domain]: where one pod more would be too many, by its skew."""
+        return self.tally.counts >= self.ceilings()
+
+    def full(self, size: int) -> Mask:
+        """bool[domain]: where one pod more would be too many by ``maxPerDomain``, in a group of so many pods."""
+        if self.rule.per_domain is None:
+            return np.zeros(len(self.tally.counts), dtype=np.bool_)
+        return self.tally.counts >= self.rule.per_domain.of(size)
+
+    def points(self, rows: Rows, size: int) -> Scores:
+        """int64[feasible], 0 to 100: half for keeping the rule, half for being the emptiest of the feasible domains.
+
+        A domain with one pod more than the emptiest feasible one gets half of that half, with two more a third, and so
+        on. A node without a domain gets nothing.
+        """
+        domain = self.tally.domain_of.take(rows)
+        counts = self.tally.counts
+        here = np.zeros(len(counts), dtype=np.bool_)
+        here[domain] = True
+        if not self.tally.alone:
+            here[0] = False
+        lowest = self._of_domains(self._lowest(np.flatnonzero(here), None))
+        excess = np.maximum(counts - lowest, 0)
+        points: Scores = KEPT // (1 + excess) + np.where(self.over() | self.full(size), 0, KEPT)
+        if not self.tally.alone:
+            points[0] = 0
+        return points.take(domain)
+
+    def _lowest(self, compared: domains.Codes, enough: Mask | None) -> Counts:
+        """int64[pool]: the pods in the emptiest of these domains; 0 in a pool without any, or without enough.
+
+        Args:
+            compared: intp[*]: which domains.
+            enough: bool[pool]: the pools that have as many domains as ``minDomains``; None where that is no matter.
+        """
+        counts = self.tally.counts
+        lowest: Counts = np.full(self._pools, _NONE)
+        if self._pools == 1:
+            lowest[0] = counts.take(compared).min(initial=_NONE)
+        else:
+            np.minimum.at(lowest, self._pool_of[compared], counts[compared])
+        lowest[lowest == _NONE] = 0
+        if enough is not None:
+            lowest[~enough] = 0
+        return lowest
+
+    def _of_domains(self, table: Counts) -> Counts:
+        return table if self._pools == 1 else table.take(self._pool_of)
+
+    def _find_pools(self, nodes: Snapshot) -> tuple[int, domains.Codes]:
+        """How many pools there are, and intp[domain]: the pool of each domain."""
+        pool_of = np.zeros(len(self.tally.counts), dtype=np.intp)
+        if self.rule.within is None:
+            return 1, pool_of
+        broad = domains.grouping(nodes, self.rule.within.key)
+        pool_of[self.tally.domain_of] = broad.codes  # all nodes of a domain are in the same broader one
+        return broad.size, pool_of
