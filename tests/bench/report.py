@@ -106,7 +106,7 @@ def _widest(ranges: Iterable[tuple[int, int]]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A markdown table, padded so that it can be read as it is; figures to the right."""
     body = [list(row) for row in rows]
-    widths = [max(len(row[column]) for row in [header, *body]) for column in range(len(header))]
+    widths = [max(2, *(len(row[column]) for row in [header, *body])) for column in range(len(header))]
     texts = {column for column in range(len(header)) if not header[column]}
 
     def line(cells: Sequence[str]) -> str:
@@ -116,8 +116,5 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         )
         return f"| {' | '.join(padded)} |"
 
-    rule = [
-        "-" * max(width, 1) if column in texts else f"{'-' * (max(width, 2) - 1)}:"
-        for column, width in enumerate(widths)
-    ]
+    rule = ["-" * width if column in texts else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
     return "\n".join([line(header), line(rule), *(line(row) for row in body)])
