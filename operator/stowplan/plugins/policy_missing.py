@@ -1,0 +1,23 @@
+"""Pods that name a SchedulingPolicy which does not exist wait for it: placed without it they might break its rules."""
+
+from __future__ import annotations
+
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.plugin import CycleState
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Refusal
+from stowplan.model.pods import PodInfo
+
+
+class PolicyMissing:
+    """Refuse the pods that name a policy, themselves or by their StatefulCluster, until there is one."""
+
+    name = "PolicyMissing"
+    requeue_on = frozenset({ClusterEvent.POLICY, ClusterEvent.POD_UPDATED})
+
+    def __init__(self, policy: str) -> None:
+        self._policy = policy
+
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal:  # noqa: ARG002
+        """Refuses the pod; no eviction can help it."""
+        return Refusal(f"waiting for SchedulingPolicy {self._policy}, which does not exist")

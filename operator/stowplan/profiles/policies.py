@@ -1,0 +1,132 @@
+"""All policies of a cluster at one time: who is governed by which, and the plugins that place them.
+
+``live`` and ``simulator`` make a new :class:`Policies` whenever a policy, a StatefulCluster or an outage comes or goes,
+and put it in force with :meth:`Policies.govern`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+
+from stowplan.api.policy import DomainStatus, SchedulingPolicy
+from stowplan.framework.runtime import Framework
+from stowplan.framework.snapshot import Snapshot
+from stowplan.model.pods import PodClass
+from stowplan.plugins import inclusion, policy_report
+from stowplan.plugins.group_size import Backlog, GroupSizes
+from stowplan.plugins.outages import Outage
+from stowplan.plugins.policy_missing import PolicyMissing
+from stowplan.plugins.policy_rules import SpreadRule
+from stowplan.profiles import assembly
+from stowplan.profiles.assembly import PluginArgs
+from stowplan.profiles.compile import CompiledPolicy, compile_policy
+from stowplan.profiles.governance import Cluster, Governance, declared
+
+
+class Policies:
+    """Immutable, but for what it remembers of its own answers.
+
+    Args:
+        policies: the SchedulingPolicies of all namespaces.
+        clusters: the StatefulClusters of all namespaces.
+        args: from the configuration.
+        backlog: the pods that wait for a node; kept by the caller, counted here.
+        out: the domains that have been unusable for as long as the rules wait, see ``plugins.outages``.
+
+    Raises:
+        UsageError: the configuration weighs a plugin that there is not.
+
+    Attributes:
+        problems: by key of the policy, what is wrong with it that the API server could not tell; the rest of the
+            policy is in force.
+    """
+
+    def __init__(
+        self,
+        policies: Iterable[SchedulingPolicy],
+        clusters: Iterable[Cluster],
+        args: PluginArgs,
+        backlog: Backlog,
+        out: frozenset[Outage] = frozenset(),
+    ) -> None:
+        compiled = map(compile_policy, policies)
+        self._policies: Mapping[str, CompiledPolicy] = {policy.key: policy for policy in compiled}
+        self._clusters = tuple(clusters)
+        self._args = args
+        self._backlog = backlog
+        self._out = out
+        self._governance = Governance(self._policies.values(), self._clusters)
+        self._sizes = GroupSizes(declared(self._clusters), backlog)
+        self._frameworks: dict[str, Framework] = {}
+        self._waiting: dict[str, Framework] = {}
+        self.problems: Mapping[str, str] = {
+            policy.key: f"spec.scoring.weights: {problem}; that weight is left out, the rest of the policy is in force"
+            for policy in self._policies.values()
+            if (problem := assembly.unknown_weights(policy.weights))
+        }
+
+    def govern(self, nodes: Snapshot) -> None:
+        """Puts these policies in force: from now on the snapshot counts by them."""
+        nodes.policy_of = self.key_for
+        nodes.recount()
+        self._backlog.forget()
+
+    def with_outages(self, out: frozenset[Outage]) -> Policies:
+        """The same policies, with other domains out."""
+        twin = copy.copy(self)
+        twin._out = out
+        twin._frameworks = {}
+        return twin
+
+    def key_for(self, cls: PodClass) -> str:
+        """The key (``namespace/name``) of the policy that governs the pods of a class, or ""."""
+        return self._governance.key_for(cls)
+
+    def framework_for(self, cls: PodClass) -> Framework:
+        """The plugins that place the pods of a class."""
+        missing = self._governance.missing_for(cls) if cls.policy or cls.cluster else ""
+        if missing:
+            return self._wait_for(missing)
+        key = self.key_for(cls)
+        framework = self._frameworks.get(key)
+        if framework is None:
+            framework = assembly.assemble(self._args, self._policies.get(key), self._out, self._sizes)
+            self._frameworks[key] = framework
+        return framework
+
+    def conflicts(self, classes: Iterable[PodClass]) -> dict[str, frozenset[str]]:
+        """By key of the policy, the names of those that take pods which it selects, too. Others have no conflict."""
+        return self._governance.conflicts(classes)
+
+    def report(self, key: str, nodes: Snapshot) -> list[DomainStatus]:
+        """Where the pods of a policy are: ``status.domains``. Raises KeyError where there is no such policy."""
+        policy = self._policies[key]
+        rules = policy_report.Rules(
+            policy.key, policy.spread, policy.separate, policy.colocate, policy.added, self._out, self._sizes
+        )
+        return policy_report.report(rules, nodes, self._backlog.classes())
+
+    def relaxing(self, nodes: Snapshot) -> Iterator[tuple[SpreadRule, inclusion.Wishes]]:
+        """The rules whose domains are to be watched for outages, each with the wishes of pods that it governs."""
+        seen = set()
+        for cls in {*nodes.classes(), *self._backlog.classes()}:
+            policy = self._policies.get(self.key_for(cls))
+            if policy is None:
+                continue
+            for rule in policy.spread:
+                watched = (rule, inclusion.wishes(cls, policy.added))
+                if rule.relaxes and watched not in seen:
+                    seen.add(watched)
+                    yield watched
+
+    def keep(self, used: set[PodClass]) -> None:
+        """Forgets what was said of classes that are not in use; goes with ``Interner.keep``."""
+        self._governance.keep(used)
+
+    def _wait_for(self, key: str) -> Framework:
+        framework = self._waiting.get(key)
+        if framework is None:
+            name = key.partition("/")[2]
+            framework = self._waiting[key] = Framework(self._args.scheduler_name, [PolicyMissing(name)], {})
+        return framework
