@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import dataclasses
+import gc
 import io
 import pstats
 import random
@@ -22,28 +23,10 @@ from tests.bench import workloads
 from tests.bench.workloads import Workload
 from tests.controlplane.nodes import DRIVER, Layout, Manifest
 
-from stowplan.framework.plugin import Plugin, Probe
-from stowplan.framework.runtime import Framework
+from stowplan import profiles
+from stowplan.framework.plugin import Probe
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
-from stowplan.plugins import args as plugin_args
-from stowplan.plugins import inclusion
-from stowplan.plugins.balanced_allocation import NodeResourcesBalancedAllocation
-from stowplan.plugins.dynamic_resources import DynamicResources
-from stowplan.plugins.image_locality import ImageLocality
-from stowplan.plugins.inter_pod_affinity import InterPodAffinity, InterPodAffinityArgs
-from stowplan.plugins.node_affinity import NodeAffinity
-from stowplan.plugins.node_name import NodeName
-from stowplan.plugins.node_ports import NodePorts
-from stowplan.plugins.node_resources_fit import NodeResourcesFit
-from stowplan.plugins.node_unschedulable import NodeUnschedulable
-from stowplan.plugins.node_volume_limits import NodeVolumeLimits
-from stowplan.plugins.pod_topology_spread import PodTopologySpread
-from stowplan.plugins.taint_toleration import TaintToleration
-from stowplan.plugins.volume_args import VolumeBindingArgs
-from stowplan.plugins.volume_binding import VolumeBinding
-from stowplan.plugins.volume_restrictions import VolumeRestrictions
-from stowplan.plugins.volume_zone import VolumeZone
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.cycle import Placed, Scheduler
 from stowplan.scheduler.queue import SchedulingQueue
@@ -92,30 +75,6 @@ class Result:
         return self.pods / self.seconds
 
 
-def framework() -> Framework:
-    """The plugins of a pod that no policy governs."""
-    tolerations = plugin_args.TolerationArgs()
-    plugins: tuple[Plugin, ...] = (
-        NodeUnschedulable(tolerations),
-        NodeName(),
-        TaintToleration(tolerations),
-        NodeAffinity(plugin_args.NodeAffinityArgs()),
-        NodePorts(),
-        NodeResourcesFit(plugin_args.FitArgs()),
-        VolumeRestrictions(),
-        NodeVolumeLimits(),
-        VolumeBinding(VolumeBindingArgs()),
-        VolumeZone(),
-        PodTopologySpread(inclusion.Added()),
-        InterPodAffinity(InterPodAffinityArgs()),
-        DynamicResources(),
-        NodeResourcesBalancedAllocation(plugin_args.BalancedAllocationArgs()),
-        ImageLocality(),
-    )
-    weights = {"TaintToleration": 3, "NodeAffinity": 2, "PodTopologySpread": 2, "InterPodAffinity": 2}
-    return Framework(SCHEDULER, plugins, weights)
-
-
 def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) -> Scheduler:
     """A scheduler that knows the nodes and the volumes and has the pods in its queue.
 
@@ -137,8 +96,9 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         cache.put_pod(cache.interner.pod(msgspec.convert(manifest, objects.Pod)))
     for manifest in workload.manifests(pods, layout, SCHEDULER):
         queue.put(cache.interner.pod(msgspec.convert(manifest, objects.Pod)), 0.0)
-    profile = framework()
-    return Scheduler(cache, queue, lambda _: profile)
+    policies = profiles.Policies((), (), profiles.PluginArgs(), profiles.Backlog())
+    policies.govern(cache.snapshot)
+    return Scheduler(cache, queue, policies.framework_for)
 
 
 def drain(scheduler: Scheduler, probe: Probe, seed: int = 0) -> Result:
@@ -146,11 +106,15 @@ def drain(scheduler: Scheduler, probe: Probe, seed: int = 0) -> Result:
     chance = random.Random(seed)
     placements: dict[str, str] = {}
     pods = len(scheduler.queue)
+    gc.collect()
+    gc.freeze()  # as `stowplan run` does once its caches are filled
     start, cpu = time.perf_counter(), time.process_time()
     while (outcome := scheduler.attempt(0.0, chance.getrandbits(32), lambda _: probe)) is not None:
         if isinstance(outcome, Placed):
             placements[outcome.pod.name] = outcome.decision.node
-    return Result(pods, placements, time.perf_counter() - start, time.process_time() - cpu)
+    result = Result(pods, placements, time.perf_counter() - start, time.process_time() - cpu)
+    gc.unfreeze()
+    return result
 
 
 def main(arguments: Sequence[str]) -> int:
