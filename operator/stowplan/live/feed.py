@@ -17,10 +17,10 @@ from stowplan.framework.events import ClusterEvent
 from stowplan.framework.volumes import StorageObject
 from stowplan.kube import reflector, resources, session
 from stowplan.kube.ledger import Change, Event
+from stowplan.live.board import PolicyBoard
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.cache import Events
-from stowplan.scheduler.cycle import Scheduler
 
 K = TypeVar("K")
 Take = Callable[[type[objects.KubeObject], Event[objects.KubeObject]], Events]
@@ -36,7 +36,7 @@ class Feed:
 
     Args:
         api: where to watch.
-        scheduler: whose cache and queue to keep.
+        board: whose cache and queue to keep.
         names: the ``schedulerName`` values of the pods that are ours to place.
         clock: seconds, monotonic.
         on_change: called after each batch that may give the loop something to do.
@@ -51,14 +51,15 @@ class Feed:
     def __init__(
         self,
         api: session.Api,
-        scheduler: Scheduler,
+        board: PolicyBoard,
         *,
         names: frozenset[str],
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        self._scheduler = scheduler
-        self._cache = scheduler.cache
+        self._board = board
+        self._scheduler = board.scheduler
+        self._cache = board.scheduler.cache
         self._names = names
         self._clock = clock
         self._on_change = on_change
@@ -113,8 +114,7 @@ class Feed:
             return self._put_pod(raw)
         queued = self._scheduler.queue.get(event.uid)
         last = queued.pod if queued is not None else self._cache.snapshot.pods.get(event.uid)
-        self.waiting.discard(event.uid)
-        self._scheduler.queue.remove(event.uid)
+        self._settled(event.uid)
         happened = self._cache.remove_pod(event.uid)
         if last is not None:
             self.on_pod(last)
@@ -127,12 +127,17 @@ class Feed:
         if ours and not pod.node_name and not pod.finished and not pod.terminating:
             self.waiting.add(pod.uid)
             if not self._cache.is_assumed(pod.uid):
+                self._board.waits(pod)
                 self._scheduler.queue.put(pod, self._clock())
         else:
-            self.waiting.discard(pod.uid)
-            self._scheduler.queue.remove(pod.uid)
+            self._settled(pod.uid)
         self.on_pod(pod)
         return happened
+
+    def _settled(self, uid: str) -> None:
+        self.waiting.discard(uid)
+        self._board.settled(uid)
+        self._scheduler.queue.remove(uid)
 
 
 def _stand_in(kind: type[objects.KubeObject], key: str) -> objects.KubeObject:

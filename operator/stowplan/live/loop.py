@@ -18,11 +18,12 @@ from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
 from stowplan.kube import binder
 from stowplan.live import why
+from stowplan.live.board import PolicyBoard
 from stowplan.live.feed import Feed
 from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import Reporter, reference
-from stowplan.scheduler.cycle import Placed, Scheduler, Unplaced
+from stowplan.scheduler.cycle import Placed, Unplaced
 from stowplan.scheduler.queue import Place
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class SchedulingLoop:
     """Runs while this process is the leader.
 
     Args:
-        scheduler: decides.
+        board: the scheduler and its policies.
         feed: keeps the scheduler's cache and queue; already running.
         binder: writes.
         prebinder: does what volumes need before the bind.
@@ -51,7 +52,7 @@ class SchedulingLoop:
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        board: PolicyBoard,
         feed: Feed,
         *,
         binder: binder.Binder,
@@ -61,7 +62,8 @@ class SchedulingLoop:
         clock: Callable[[], float],
         chance: random.Random,
     ) -> None:
-        self._scheduler = scheduler
+        self._board = board
+        self._scheduler = board.scheduler
         self._feed = feed
         self._binder = binder
         self._prebinder = prebinder
@@ -92,7 +94,7 @@ class SchedulingLoop:
                     continue
                 if now >= sweep_at:
                     sweep_at = now + SWEEP
-                    self._scheduler.cache.sweep(queue.classes())
+                    self._board.sweep()
                 await self._rest(min(queue.next_flush() or sweep_at, sweep_at))
 
     async def _rest(self, until: float) -> None:
@@ -121,6 +123,7 @@ class SchedulingLoop:
             case Unplaced():
                 self._unplaced(outcome, started)
             case Placed():
+                self._board.settled(outcome.pod.uid)
                 self._observer.algorithm(self._clock() - started)
                 self.in_flight += 1
                 tasks.create_task(self._carry_out(outcome, started))
@@ -184,6 +187,7 @@ class SchedulingLoop:
         retry = placed.pod.uid in self._feed.waiting
         self._scheduler.undo(placed, now, retry=retry)
         if retry:
+            self._board.waits(placed.pod)
             self._reporter.failed(placed.pod, message)
             self._observer.incoming("backoff", "ScheduleAttemptFailure")
         self._observer.attempt("error", placed.framework.name, now - started)

@@ -1,0 +1,5 @@
+"""``python -m stowplan`` is the ``stowplan`` command."""
+
+from stowplan.cli import main
+
+main()

@@ -1,0 +1,273 @@
+"""``stowplan explain`` and ``stowplan plan``: the state from files or from a cluster, the answer from the simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stowplan import errors, profiles
+from stowplan.api import base, cluster, common, policy
+from stowplan.app import arguments
+from stowplan.app.settings import Settings
+from stowplan.kube import config, listing, resources, session
+from stowplan.live.board import PolicyBoard
+from stowplan.model import objects, selectors
+from stowplan.model.pods import PodInfo
+from stowplan.scheduler.cache import ClusterCache
+from stowplan.scheduler.queue import SchedulingQueue
+from stowplan.simulator import explain as explaining
+from stowplan.simulator import manifest, tables
+from stowplan.simulator import plan as planning
+
+STDIN = "-"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked about: which state, and which pods of it.
+
+    Attributes:
+        files: names of files, ``-`` for standard input; none for the live cluster.
+        kubeconfig: of the live cluster; None for the usual places.
+        context: of the kubeconfig; None for the current one.
+        namespace: only pods of this one; None for all, or for the one of the context where a pod is named.
+        all_namespaces: said explicitly.
+        labels: only pods that match this selector, as kubectl writes it; None for all.
+        scheduler_name: pending pods of this scheduler; None for Stowplan's in a cluster and any in files.
+        settings: weights and plugin arguments.
+    """
+
+    files: Sequence[str]
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+    all_namespaces: bool
+    labels: str | None
+    scheduler_name: str | None
+    settings: Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Explanations:
+    """The answer of ``explain``."""
+
+    pods: list[explaining.Explanation]
+    nodes: int
+
+    def text(self, *, wide: bool) -> str:
+        """For people."""
+        if not self.pods:
+            return "No pending pods."
+        return "\n\n".join(tables.explanation(one, total=self.nodes, wide=wide) for one in self.pods)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DomainRow:
+    """Where the pods of one rule and group would be."""
+
+    rule: str
+    group: str
+    domain: str
+    counts: dict[str, int]
+    skew: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer of ``plan``; its fields are the contract's."""
+
+    placements: list[planning.Placement]
+    unschedulable: list[planning.Unschedulable]
+    domains: list[DomainRow]
+
+    def text(self) -> str:
+        """For people."""
+        rows = [
+            [row.rule, row.group, row.domain, ", ".join(f"{k}: {v}" for k, v in row.counts.items()), str(row.skew)]
+            for row in self.domains
+        ]
+        return tables.plan(self.placements, self.unschedulable, rows)
+
+
+async def explain(question: Question, *, names: Sequence[str]) -> Explanations:
+    """Explains the named pods, or all pending ones where none is named.
+
+    Raises:
+        UsageError: no such pod, or the state cannot be read.
+        ApiError, ApiUnreachable: the cluster cannot be read.
+    """
+    state = State(question, await _manifests(question))
+    pods = [state.named(name) for name in names] if names else state.pending()
+    nodes = state.board.scheduler.cache.snapshot
+    policies = state.board.policies
+    return Explanations([explaining.explain(pod, nodes, policies.framework_for(pod.cls)) for pod in pods], len(nodes))
+
+
+async def plan(question: Question) -> Plan:
+    """Plans all pending pods. Raises like :func:`explain`."""
+    state = State(question, await _manifests(question))
+    queue = state.board.scheduler.queue
+    for at, pod in enumerate(state.pending()):
+        queue.put(pod, float(at))
+    placements, unschedulable = [], []
+    for outcome in planning.plan(state.board.scheduler):
+        if isinstance(outcome, planning.Placement):
+            state.settle(outcome.pod)
+            placements.append(outcome)
+        else:
+            unschedulable.append(outcome)
+    return Plan(placements, unschedulable, state.domains())
+
+
+class State:
+    """A cluster as it was read.
+
+    Args:
+        question: which of its pods are asked about.
+        found: its objects.
+
+    Raises:
+        UsageError: an object cannot be understood.
+    """
+
+    def __init__(self, question: Question, found: manifest.Manifests) -> None:
+        self._question = question
+        self._pods: dict[str, PodInfo] = {}
+        self._keys = [f"{each.metadata.namespace}/{each.metadata.name}" for each in found.policies]
+        cache = ClusterCache()
+        self.board = PolicyBoard(cache, SchedulingQueue(), arguments.plugin_args(question.settings), clock=_no_time)
+        self.board.apply(found.policies, map(profiles.cluster_of, found.clusters))
+        for item in sorted(found.objects, key=_order):
+            try:
+                self._take(cache, item)
+            except errors.InvalidObject as error:
+                raise errors.UsageError(f"{type(item).__name__} {item.key}: {error}") from error
+
+    def _take(self, cache: ClusterCache, item: objects.KubeObject) -> None:
+        match item:
+            case objects.Node():
+                cache.put_node(item)
+            case objects.Namespace():
+                cache.put_namespace(item)
+            case objects.Pod():
+                pod = self._pods[item.key] = cache.interner.pod(item)
+                cache.put_pod(pod)
+                if self._waits(pod):
+                    self.board.waits(pod)
+            case objects.PodDisruptionBudget() | objects.PriorityClass():
+                pass
+            case objects.PersistentVolume() | objects.PersistentVolumeClaim() | objects.StorageClass():
+                cache.put_storage(item)
+            case objects.CSINode() | objects.CSIDriver() | objects.CSIStorageCapacity() | objects.VolumeAttachment():
+                cache.put_storage(item)
+
+    def _waits(self, pod: PodInfo) -> bool:
+        if pod.node_name or pod.finished or pod.terminating:
+            return False
+        wanted = self._question.scheduler_name
+        if wanted is None and not self._question.files:
+            wanted = self._question.settings.scheduler_name
+        return wanted is None or pod.scheduler_name == wanted
+
+    def pending(self) -> list[PodInfo]:
+        """The pods that wait for a node and are asked about, in queue order.
+
+        Raises:
+            UsageError: the label selector cannot be read.
+        """
+        question = self._question
+        chosen = selectors.EVERYTHING if question.labels is None else selectors.parse(question.labels)
+        wanted = [
+            pod
+            for pod in self._pods.values()
+            if self._waits(pod) and question.namespace in (None, pod.namespace) and chosen.matches(pod.cls.labels)
+        ]
+        return sorted(wanted, key=lambda pod: (-pod.priority, pod.created))
+
+    def named(self, name: str) -> PodInfo:
+        """The pod called ``name`` or ``namespace/name``.
+
+        Raises:
+            UsageError: there is none, or there are several.
+        """
+        if "/" in name:
+            keys = [name]
+        elif self._question.namespace is not None:
+            keys = [f"{self._question.namespace}/{name}"]
+        else:
+            keys = [key for key in self._pods if key.partition("/")[2] == name]
+        found = [self._pods[key] for key in keys if key in self._pods]
+        if not found:
+            raise errors.UsageError(f"no pod {name}" + (f" in {self._question.namespace}" if len(keys) == 1 else ""))
+        if len(found) > 1:
+            raise errors.UsageError(f"pod {name} is in several namespaces: give -n, or namespace/name")
+        return found[0]
+
+    def settle(self, key: str) -> None:
+        """The pod has a node now."""
+        self.board.settled(self._pods[key].uid)
+
+    def domains(self) -> list[DomainRow]:
+        """Where the pods of each policy are."""
+        nodes = self.board.scheduler.cache.snapshot
+        return [
+            DomainRow(row.rule, row.group, row.domain, dict(row.counts), row.skew)
+            for key in self._keys
+            for row in self.board.policies.report(key, nodes)
+        ]
+
+
+_LAST = (objects.Pod,)
+
+
+def _order(item: objects.KubeObject) -> tuple[bool, str]:
+    """Nodes by name, so that the answer does not depend on the order of the input; pods after what they refer to."""
+    pod = isinstance(item, _LAST)
+    return (pod, "" if pod else item.key)
+
+
+def _no_time() -> float:
+    return 0.0
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def _manifests(question: Question) -> manifest.Manifests:
+    if question.files:
+        return manifest.read([(name, _content(name)) for name in question.files])
+    where = await config.load(
+        kubeconfig=question.kubeconfig or question.settings.client_connection.kubeconfig, context=question.context
+    )
+    async with session.Api(where) as api:
+        return await _live(api)
+
+
+def _content(name: str) -> bytes:
+    if name == STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise errors.UsageError(f"{name}: {error.strerror}") from error
+
+
+async def _live(api: session.Api) -> manifest.Manifests:
+    found = manifest.Manifests()
+    for resource in resources.WATCHED:
+        found.objects += await listing.everything(api, resource)
+    for raw in await _ours(api, policy.PLURAL):
+        found.policies.append(base.parse(policy.SchedulingPolicy, raw, what=policy.KIND))
+    for raw in await _ours(api, cluster.PLURAL):
+        found.clusters.append(base.parse(cluster.StatefulCluster, raw, what=cluster.KIND))
+    return found
+
+
+async def _ours(api: session.Api, plural: str) -> list[dict[str, object]]:
+    """Objects of ours; none where the CRD is not installed."""
+    try:
+        return await listing.documents(api, common.GROUP, common.VERSION, plural)
+    except errors.NotFound:
+        return []

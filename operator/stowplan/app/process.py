@@ -1,0 +1,265 @@
+"""``stowplan run``: puts the parts together and keeps them running until a signal, a defect or the loss of the lease.
+
+Every replica watches and serves health and metrics; only the leader schedules and reconciles::
+
+    health + metrics server
+      connection (API server, CRDs there?)
+        feed: watches -> cache, queue           all replicas
+          lease                                 blocks until this replica leads
+            scheduling loop, reporter, events   the leader
+            operator (kopf, in its own thread)  the leader
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import secrets
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from stowplan import errors
+from stowplan.api import cluster, common, policy
+from stowplan.app import arguments, health, metrics, observer
+from stowplan.app.settings import Settings
+from stowplan.kube import binder, config, election, events, lease, session
+from stowplan.live import board, feed, loop, prebind, reporter
+from stowplan.scheduler.cache import ClusterCache
+from stowplan.scheduler.queue import Place, SchedulingQueue
+
+log = structlog.get_logger(__name__)
+
+CLOCK: Final = time.monotonic
+GC_THRESHOLD: Final = (50_000, 20, 50)
+"""Few cycles are made and none of them large; the default of 700 objects costs a third of the time of a list."""
+EVENTS_AT_EXIT: Final = 2.0
+"""Seconds that the last events may take to be written."""
+NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+async def serve(settings: Settings, *, context: str | None) -> None:
+    """Runs until SIGINT or SIGTERM.
+
+    Args:
+        settings: the configuration.
+        context: of the kubeconfig; None for its current one.
+
+    Raises:
+        UsageError: the configuration cannot be used, or the CRDs are not installed.
+        ApiUnreachable: the API server gave no answer at the start.
+        LeadershipLost: another replica may lead now; the process must end.
+    """
+    main = asyncio.current_task()
+    assert main is not None
+    turn = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        turn.add_signal_handler(number, main.cancel)
+    try:
+        await _Process(settings, context).run()
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+class _Process:
+    """One replica."""
+
+    def __init__(self, settings: Settings, context: str | None) -> None:
+        self._settings = settings
+        self._context = context
+        self._measured = metrics.Metrics()
+        self._health = health.Health()
+        self._identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        self._board = board.PolicyBoard(
+            ClusterCache(),
+            SchedulingQueue(
+                initial_backoff=settings.pod_initial_backoff_seconds, max_backoff=settings.pod_max_backoff_seconds
+            ),
+            arguments.plugin_args(settings),
+            clock=CLOCK,
+        )
+        self._loop: loop.SchedulingLoop | None = None
+        self._started = False
+        self._leads = False
+
+    async def run(self) -> None:
+        """From start to end."""
+        settings = self._settings
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self._check)
+        lag = health.LoopLag(observe=self._measured.loop_lag)
+        self._health.require_to_live("loop", lag.check)
+        self._health.require_to_be_ready("start", lambda: "starting")
+        served = health.serve(settings.metrics_bind_address, health=self._health, measured=self._measured)
+        async with served as address, self._connected() as api, asyncio.TaskGroup() as tasks:
+            log.info("serving", address=str(address), identity=self._identity, server=api.server)
+            await _check_crds(api)
+            tasks.create_task(lag.run())
+            await self._schedule(api, tasks)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[session.Api]:
+        connection = self._settings.client_connection
+        self._cluster = await config.load(kubeconfig=connection.kubeconfig, context=self._context)
+        async with session.Api(self._cluster, qps=connection.qps) as api:
+            yield api
+
+    async def _schedule(self, api: session.Api, tasks: asyncio.TaskGroup) -> None:
+        """Watches, waits for the lease, and then leads."""
+        watched = feed.Feed(
+            api, self._board, names=frozenset({self._settings.scheduler_name}), clock=CLOCK, on_change=self._wake
+        )
+        self._attach(watched)
+        for each in watched.reflectors:
+            tasks.create_task(each.run())
+        for each in watched.reflectors:
+            await each.synced.wait()
+        _spare_the_collector()
+        scheduler = self._board.scheduler
+        snapshot = scheduler.cache.snapshot
+        log.info("caches synced", nodes=len(snapshot), pods=len(snapshot.pods), pending=len(scheduler.queue))
+        self._started = True
+        if self._settings.leader_election.leader_elect:
+            await self._elect(api, watched)
+        else:
+            await self._lead(api, watched, fence=lambda: "")
+
+    async def _elect(self, api: session.Api, watched: feed.Feed) -> None:
+        chosen = self._settings.leader_election
+        async with session.Api(self._cluster) as own:  # no crowd of other requests before the renewal
+            elector = lease.Elector(
+                own,
+                namespace=chosen.resource_namespace or _namespace(),
+                name=chosen.resource_name,
+                identity=self._identity,
+                terms=election.Terms(
+                    lease_duration=int(chosen.lease_duration.total_seconds()),
+                    renew_deadline=chosen.renew_deadline.total_seconds(),
+                    retry_period=chosen.retry_period.total_seconds(),
+                ),
+            )
+            await elector.run(lambda: self._lead(api, watched, fence=lambda: elector.fence))
+
+    async def _lead(self, api: session.Api, watched: feed.Feed, *, fence: Callable[[], str]) -> None:
+        """Schedules and reconciles until cancelled."""
+        recorder = events.Recorder(api, controller=self._settings.scheduler_name, instance=self._identity)
+        told = reporter.Reporter(api, recorder)
+        volumes = prebind.PreBinder(
+            api,
+            self._board.scheduler.cache.snapshot,
+            timeout=self._settings.bind_timeout.total_seconds(),
+            clock=CLOCK,
+        )
+        watched.on_storage = volumes.changed
+        scheduling = self._loop = loop.SchedulingLoop(
+            self._board,
+            watched,
+            binder=binder.Binder(api, fence=fence),
+            prebinder=volumes,
+            reporter=told,
+            observer=observer.MetricsObserver(self._measured, CLOCK),
+            clock=CLOCK,
+            chance=random.Random(),  # noqa: S311 - picks among equally good nodes
+        )
+        self._leads = True
+        writing = asyncio.ensure_future(recorder.run())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._board.run())
+                tasks.create_task(told.run())
+                tasks.create_task(scheduling.run())
+        finally:
+            self._leads = False
+            await recorder.drain(EVENTS_AT_EXIT)
+            writing.cancel()
+
+    # ------------------------------------------------------------ health and metrics
+
+    def _attach(self, watched: feed.Feed) -> None:
+        def ages() -> dict[str, float]:
+            now = CLOCK()
+            return {each.kind: now - each.last_activity for each in watched.reflectors}
+
+        def missing() -> str | None:
+            names = [each.kind for each in watched.reflectors if not each.synced.is_set()]
+            return f"waiting for the first list of {', '.join(names)}" if names else None
+
+        scheduler = self._board.scheduler
+        self._health.require_to_live("watches", health.watches_are_fresh(ages))
+        self._health.require_to_be_ready("start", lambda: None if self._started else "starting")
+        self._health.require_to_be_ready("caches", missing)
+        self._health.tell("leader", lambda: self._leads)
+        self._measured.attach(
+            metrics.Sources(
+                pending_pods=lambda: {place.value: scheduler.queue.size(place) for place in Place},
+                unschedulable_pods=self._unschedulable,
+                cache_size=lambda: {
+                    "nodes": len(scheduler.cache.snapshot),
+                    "pods": len(scheduler.cache.snapshot.pods),
+                    "assumed_pods": scheduler.cache.assumed,
+                },
+                binds_in_flight=lambda: 0 if self._loop is None else self._loop.in_flight,
+                watch_age=ages,
+                leader=lambda: self._leads,
+            )
+        )
+
+    def _unschedulable(self) -> dict[tuple[str, str], int]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for queued in self._board.scheduler.queue.pods():
+            if queued.place is Place.UNSCHEDULABLE:
+                counts.update((plugin, self._settings.scheduler_name) for plugin in queued.rejected_by)
+        return counts
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.wake()
+
+    def _check(self) -> None:
+        """SIGUSR2: recounts everything from the pods and logs what differs."""
+        wrong = self._board.scheduler.cache.snapshot.check()
+        if wrong:
+            log.error("cache differs from its pods", wrong=wrong)
+        else:
+            log.info("cache checked: all counts are right")
+
+
+def _namespace() -> str:
+    """The namespace that this process runs in; ``default`` outside of a cluster."""
+    try:
+        return NAMESPACE_FILE.read_text().strip()
+    except OSError:
+        return "default"
+
+
+def _spare_the_collector() -> None:
+    """What was listed stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+
+
+async def _check_crds(api: session.Api) -> None:
+    """Says at once what is missing, rather than in the log of a watch.
+
+    Raises:
+        UsageError: a CRD is not installed.
+    """
+    try:
+        found = await api.get(f"/apis/{common.API_VERSION}", dict[str, object])
+    except errors.NotFound:
+        found = {}
+    resources = found.get("resources") or []
+    assert isinstance(resources, list)
+    names = {each["name"] for each in resources}
+    missing = [plural for plural in (policy.PLURAL, cluster.PLURAL) if plural not in names]
+    if missing:
+        wanted = ", ".join(f"{plural}.{common.GROUP}" for plural in missing)
+        raise errors.UsageError(f"the cluster has no CRD {wanted}: install the Helm chart, or kubectl apply -f crds/")

@@ -1,0 +1,222 @@
+"""The ``stowplan`` command, also installed as ``kubectl-stowplan``.
+
+Flags are kubectl's. Exit codes: 0 done; 1 the answer is "no" (unschedulable); 2 usage or bad input; 3 the API server
+cannot be reached. Errors are one line on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+import msgspec
+import yaml
+
+import stowplan
+from stowplan import errors
+from stowplan.app import judge, logging, settings
+
+EXIT_NO: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _connection(command: F) -> F:
+    """The flags that say which cluster."""
+    for option in (
+        click.option("--context", help="The kubeconfig context to use."),
+        click.option("--kubeconfig", help="Path of the kubeconfig file (default: $KUBECONFIG, ~/.kube/config)."),
+    ):
+        command = option(command)
+    return command
+
+
+def _input(command: F) -> F:
+    """The flags that say which objects, and how to print."""
+    for option in (
+        click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table",
+                     show_default=True, help="How to print."),
+        click.option("-l", "--selector", "labels", metavar="SELECTOR",
+                     help="Only pods with these labels: a=b,c!=d,e in (f,g),h,!i."),
+        click.option("--config", "config_file", type=click.Path(path_type=Path),
+                     help="The configuration file of `stowplan run`, for its weights and plugin arguments."),
+        click.option("--scheduler-name",
+                     help="Pending pods of this scheduler (default: stowplan; with -f pods of any scheduler)."),
+        click.option("-A", "--all-namespaces", is_flag=True, help="Pods of all namespaces (the default)."),
+        click.option("-n", "--namespace", help="Only pods of this namespace."),
+        click.option("-f", "--filename", "files", multiple=True, metavar="FILE",
+                     help="Read the cluster's state from files instead (YAML or JSON, single objects or lists, - for "
+                          "standard input; repeatable). No cluster is needed then."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(stowplan.__version__, prog_name="stowplan")
+def cli() -> None:
+    """Place stateful services over failure domains."""
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  stowplan run
+  stowplan run --config /etc/stowplan/config.yaml
+  stowplan run --kubeconfig ~/.kube/config --no-leader-elect --metrics-address 127.0.0.1:10251
+"""
+)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--scheduler-name", help="Place the pods with this schedulerName (default: stowplan).")
+@click.option("--no-leader-elect", is_flag=True, help="Do not wait for the lease: for a single replica only.")
+@click.option("--metrics-address", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
+@click.option("--qps", type=float, help="Requests per second at most; 0 is unlimited (the default).")
+@_connection
+def run(config_file: Path | None, **flags: Any) -> None:
+    """Run the operator and scheduler until stopped."""
+    from stowplan.app import process  # noqa: PLC0415 - kopf and its like take long to import
+
+    loaded = settings.load(
+        config_file,
+        scheduler_name=flags["scheduler_name"],
+        leader_elect=False if flags["no_leader_elect"] else None,
+        metrics_address=flags["metrics_address"],
+        qps=flags["qps"],
+        kubeconfig=flags["kubeconfig"],
+    )
+    logging.configure(level=loaded.log.level, form=loaded.log.format)
+    _run(process.serve(loaded, context=flags["context"]))
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  stowplan explain orders-data-0 -n prod
+  stowplan explain --all-pending -A
+  kubectl get nodes,pods -A -o json | stowplan explain --all-pending -f -
+  stowplan explain web-1 -f nodes.yaml -f pods.yaml -o json
+"""
+)
+@click.argument("pods", nargs=-1, metavar="[POD...]")
+@click.option("--all-pending", is_flag=True, help="Explain every pod that has no node yet.")
+@_input
+@_connection
+def explain(pods: tuple[str, ...], all_pending: bool, **flags: Any) -> None:
+    """Why each node is or is not feasible for a pod, and the scores of those that are.
+
+    Each pod is judged alone against the state as it is; a pod that has a node, as if it had none. The exit code is 1
+    where a pod fits nowhere.
+    """
+    if not pods and not all_pending:
+        raise errors.UsageError("name the pods to explain, or give --all-pending")
+    if pods and all_pending:
+        raise errors.UsageError("give the names of pods or --all-pending, not both")
+    question = _question(flags)
+    answers = _run(judge.explain(question, names=pods))
+    _print(
+        flags["output"],
+        data={"pods": {one.pod: _without(one, "pod") for one in answers.pods}},
+        text=lambda wide: answers.text(wide=wide),
+    )
+    if any(one.chosen is None for one in answers.pods):
+        sys.exit(EXIT_NO)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  stowplan plan -n prod
+  kubectl get nodes,pods,pvc,pv,sc,schpol -A -o json | stowplan plan -f -
+  stowplan plan -f cluster.json -f new-pods.yaml -o json
+"""
+)
+@_input
+@_connection
+def plan(**flags: Any) -> None:
+    """Where all pending pods would go, in queue order, each placed before the next. Nothing is written.
+
+    The exit code is 1 where a pod fits nowhere.
+    """
+    answer = _run(judge.plan(_question(flags)))
+    _print(flags["output"], data=msgspec.to_builtins(answer), text=lambda _: answer.text())
+    if answer.unschedulable:
+        sys.exit(EXIT_NO)
+
+
+def _question(flags: dict[str, Any]) -> judge.Question:
+    return judge.Question(
+        files=flags["files"],
+        kubeconfig=flags["kubeconfig"],
+        context=flags["context"],
+        namespace=flags["namespace"],
+        all_namespaces=flags["all_namespaces"],
+        labels=flags["labels"],
+        scheduler_name=flags["scheduler_name"],
+        settings=settings.load(flags["config_file"]),
+    )
+
+
+def _without(one: object, field: str) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.to_builtins(one)
+    del plain[field]
+    return plain
+
+
+def _print(output: str, *, data: object, text: Callable[[bool], str]) -> None:
+    match output:
+        case "json":
+            click.echo(json.dumps(data, indent=2))
+        case "yaml":
+            click.echo(yaml.safe_dump(data, sort_keys=False), nl=False)
+        case _:
+            click.echo(text(output == "wide"))
+
+
+R = TypeVar("R")
+
+
+def _run(work: Coroutine[Any, Any, R]) -> R:
+    """Runs to the end on the fastest event loop there is."""
+    factory = None
+    if sys.platform == "linux":
+        import uvloop  # noqa: PLC0415 - for Linux only
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+def _fail(error: BaseException, code: int) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console scripts."""
+    try:
+        cli(arguments, prog_name="stowplan", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(Exception(error.format_message()), EXIT_USAGE)
+    except errors.ApiUnreachable as error:
+        _fail(error, EXIT_UNREACHABLE)
+    except (errors.UsageError, errors.InvalidObject) as error:
+        _fail(error, EXIT_USAGE)
+    except errors.StowplanError as error:
+        _fail(error, EXIT_NO)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

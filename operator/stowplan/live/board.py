@@ -1,0 +1,134 @@
+"""The policies in force: from the handlers into the running scheduler, and what they govern back to the handlers.
+
+``handlers`` bring the SchedulingPolicies and StatefulClusters whenever one changes, ``live.feed`` and ``live.loop`` say
+which pods wait, and the board swaps the profiles of the scheduler between two decisions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from stowplan import profiles
+from stowplan.api import policy as api
+from stowplan.framework.events import ClusterEvent
+from stowplan.framework.runtime import Framework
+from stowplan.model.pods import PodClass, PodInfo
+from stowplan.plugins.policy_rules import Governed
+from stowplan.reconcile.policy_status import PolicyFacts
+from stowplan.scheduler.cache import ClusterCache
+from stowplan.scheduler.cycle import Scheduler
+from stowplan.scheduler.queue import SchedulingQueue
+
+log = structlog.get_logger(__name__)
+
+OUTAGE_LOOK: Final = 1.0
+"""Seconds between two looks at the domains of rules that relax."""
+
+
+class PolicyBoard:
+    """Joins policies and scheduler.
+
+    Args:
+        cache: the state of the cluster.
+        queue: the pods that wait.
+        args: what the configuration says about plugins.
+        clock: seconds, monotonic.
+
+    Attributes:
+        scheduler: decides by the policies in force.
+        policies: those.
+    """
+
+    def __init__(
+        self,
+        cache: ClusterCache,
+        queue: SchedulingQueue,
+        args: profiles.PluginArgs,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._args = args
+        self._clock = clock
+        self._backlog = profiles.Backlog()
+        self._waiting: dict[str, PodClass] = {}
+        self._watch = profiles.OutageWatch()
+        self._out: frozenset[profiles.Outage] = frozenset()
+        self.policies = profiles.Policies((), (), args, self._backlog)
+        self.scheduler = Scheduler(cache, queue, self._framework_for)
+        self.policies.govern(cache.snapshot)
+
+    # ------------------------------------------------------------ policies
+
+    def apply(self, policies: Iterable[api.SchedulingPolicy], clusters: Iterable[profiles.Cluster]) -> None:
+        """Puts all these policies in force, from the next decision on."""
+        self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out)
+        self.policies.govern(self.scheduler.cache.snapshot)
+        self.look()
+        self._changed()
+
+    def facts(self, key: str) -> PolicyFacts:
+        """What the policy governs at the moment. Raises KeyError where it is not in force."""
+        nodes = self.scheduler.cache.snapshot
+        rows = self.policies.report(key, nodes)
+        everybody = Governed(key, cluster=None)
+        bound = nodes.counter(everybody).total
+        pending = self._backlog.count(everybody, nodes)
+        conflicts = self.policies.conflicts({*nodes.classes(), *self._backlog.classes()})
+        return PolicyFacts(
+            pods=api.PodCounts(governed=bound + pending, bound=bound, pending=pending),
+            domains=tuple(rows),
+            overridden_by=tuple(sorted(conflicts.get(key, ()))),
+            error=self.policies.problems.get(key, ""),
+        )
+
+    def look(self) -> None:
+        """Sees which domains are out; swaps the profiles when that has changed."""
+        nodes = self.scheduler.cache.snapshot
+        seen = self._watch.observe(nodes, self.policies.relaxing(nodes), self._clock())
+        if seen.lasting != self._out:
+            log.info("domains out", domains=sorted({f"{each.rule}: {each.domain}" for each in seen.lasting}))
+            self._out = seen.lasting
+            self.policies = self.policies.with_outages(seen.lasting)
+            self._changed()
+
+    async def run(self) -> None:
+        """Looks at outages until cancelled."""
+        while True:
+            await asyncio.sleep(OUTAGE_LOOK)
+            self.look()
+
+    def sweep(self) -> None:
+        """Frees what no pod uses any more."""
+        cache = self.scheduler.cache
+        waiting = self.scheduler.queue.classes() | set(self._waiting.values())
+        cache.sweep(waiting)
+        self.policies.keep({*cache.snapshot.classes(), *waiting})
+
+    def _framework_for(self, cls: PodClass) -> Framework:
+        return self.policies.framework_for(cls)
+
+    def _changed(self) -> None:
+        self.scheduler.queue.happened([ClusterEvent.POLICY], self._clock())
+
+    # ------------------------------------------------------------ pods that wait
+
+    def waits(self, pod: PodInfo) -> None:
+        """The pod is ours and has no node."""
+        known = self._waiting.get(pod.uid)
+        if known is pod.cls:
+            return
+        nodes = self.scheduler.cache.snapshot
+        if known is not None:
+            self._backlog.remove(known, nodes)
+        self._waiting[pod.uid] = pod.cls
+        self._backlog.add(pod.cls, nodes)
+
+    def settled(self, uid: str) -> None:
+        """The pod has a node, or is gone; one that did not wait is fine."""
+        cls = self._waiting.pop(uid, None)
+        if cls is not None:
+            self._backlog.remove(cls, self.scheduler.cache.snapshot)
