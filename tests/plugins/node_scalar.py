@@ -80,11 +80,11 @@ def fit_score(node: objects.Node, pods: list[PodInfo], pod: PodInfo, args: FitAr
     total = weights = 0
     for spec in args.resources:
         if spec.name == "cpu":
-            want, used = pod.cls.scored[0], sum(each.cls.nonzero[0] for each in pods)
+            want, used = pod.cls.scored["cpu"], sum(each.cls.nonzero[0] for each in pods)
         elif spec.name == "memory":
-            want, used = pod.cls.scored[1], sum(each.cls.nonzero[1] for each in pods)
+            want, used = pod.cls.scored["memory"], sum(each.cls.nonzero[1] for each in pods)
         else:
-            want, used = pod.cls.requests.get(spec.name, 0), requested(pods, spec.name)
+            want, used = pod.cls.scored.get(spec.name, 0), requested(pods, spec.name)
             if want == 0 and spec.name != "ephemeral-storage":
                 continue
         have = allocatable(node, spec.name)

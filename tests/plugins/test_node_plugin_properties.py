@@ -139,6 +139,8 @@ def pods_(draw: st.DrawFn, name: str, on: str = "") -> PodInfo:
         labels=draw(st.fixed_dictionaries({}, optional={"stowplan.dev/cluster": st.sampled_from(["x", "y"])})),
         containers=containers("main", draw(st.integers(1, 2))),
         init_containers=containers("init", draw(st.integers(0, 2))),
+        pod_resources=draw(st.none() | st.fixed_dictionaries({}, optional={"cpu": cpus, "memory": memories})),
+        overhead=draw(st.fixed_dictionaries({}, optional={"cpu": cpus, "memory": memories})),
         tolerations=draw(st.lists(tolerated, max_size=2)),
         node_selector=draw(st.fixed_dictionaries({}, optional={"disk": st.just("ssd")})),
         node_affinity=draw(st.none() | st.lists(terms, max_size=2)),

@@ -72,7 +72,7 @@ class PodClass:
         terminating: the pods are being deleted; they keep their resources but are not counted for spread.
         requests: resource to amount (milli-CPU, bytes, units), without the pod itself.
         nonzero: (milli-CPU, bytes) for scores, once the pod is on a node, see ``model.requests.nonzero``.
-        scored: (milli-CPU, bytes) for scores, while the pod looks for a node, see ``model.requests.scored``.
+        scored: what the pod counts for in scores while it looks for a node, see ``model.requests.scored``.
         node_selector: ``spec.nodeSelector`` as requirements on labels.
         node_affinity: required node affinity, or ``None``.
         preferred_nodes: (weight, term) of the preferred node affinity.
@@ -87,7 +87,7 @@ class PodClass:
     terminating: bool
     requests: Mapping[str, int]
     nonzero: tuple[int, int]
-    scored: tuple[int, int]
+    scored: Mapping[str, int]
     node_selector: frozenset[selectors.Requirement]
     node_affinity: selectors.NodeSelector | None
     preferred_nodes: tuple[tuple[int, selectors.NodeTerm], ...]

@@ -74,10 +74,21 @@ def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
         InvalidObject: a quantity cannot be read.
     """
     statuses = {each.name: each for each in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    total = _container_requests(pod, missing, statuses)
+    if pod.spec.resources is not None:
+        asked = amounts(pod.spec.resources.requests)
+        effective = _effective(pod, asked, pod.status)
+        total.update({name: effective.get(name, 0) for name in asked if _pod_level(name)})
+    _add(total, amounts(pod.spec.overhead))
+    return total
 
+
+def _container_requests(
+    pod: objects.Pod, missing: Mapping[str, int], statuses: Mapping[str, objects.ContainerStatus]
+) -> Amounts:
     def requests(container: objects.Container, *, live: bool) -> Amounts:
-        asked = _effective(pod, amounts(container.resources.requests), statuses.get(container.name) if live else None)
-        return {**missing, **asked} if missing else asked
+        status = statuses.get(container.name) if live else None
+        return {**missing, **_effective(pod, amounts(container.resources.requests), status)}
 
     total: Amounts = {}
     for container in pod.spec.containers:
@@ -95,11 +106,6 @@ def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
             _add(need, sidecars)
             _max(init, need)
     _max(total, init)
-    if pod.spec.resources is not None:
-        asked = amounts(pod.spec.resources.requests)
-        effective = _effective(pod, asked, pod.status)
-        total.update({name: effective.get(name, 0) for name in asked if _pod_level(name)})
-    _add(total, amounts(pod.spec.overhead))
     return total
 
 
@@ -116,16 +122,18 @@ def nonzero(pod: objects.Pod, requests: Mapping[str, int]) -> tuple[int, int]:
     return full.get("cpu", 0), full.get("memory", 0)
 
 
-def scored(pod: objects.Pod) -> tuple[int, int]:
-    """The same for the pod that is to be placed. It differs only for some pods with pod-level requests.
+def scored(pod: objects.Pod) -> Amounts:
+    """What the pod that is to be placed counts for in the score of NodeResourcesFit.
 
-    Source: kubernetes v1.36.3 ``plugins/noderesources/resource_allocation.go`` (``calculatePodResourceRequest``).
+    With defaults for containers that ask for none, and without the requests of the pod as a whole: kube-scheduler
+    does not switch them on for this score (kubernetes v1.36.3 ``plugins/noderesources/fit.go``, ``getScorer``).
 
     Raises:
         InvalidObject: a quantity cannot be read.
     """
-    full = pod_requests(pod, _DEFAULTS)
-    return full.get("cpu", 0), full.get("memory", 0)
+    total = _container_requests(pod, _DEFAULTS, {})
+    _add(total, amounts(pod.spec.overhead))
+    return total
 
 
 def is_extended(resource: str) -> bool:

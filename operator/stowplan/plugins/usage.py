@@ -18,7 +18,6 @@ from stowplan.model.pods import PodClass
 from stowplan.plugins.args import ResourceWeight
 
 Amounts = npt.NDArray[np.int64]
-_NONZERO = {"cpu": 0, "memory": 1}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,9 +39,7 @@ class Usage:
 
 def asked(cls: PodClass, resource: str, *, defaults: bool) -> int:
     """What a pod asks for; with defaults for CPU and memory, where it asks for none of them."""
-    if defaults and resource in _NONZERO:
-        return cls.scored[_NONZERO[resource]]
-    return cls.requests.get(resource, 0)
+    return (cls.scored if defaults else cls.requests).get(resource, 0)
 
 
 def of(
