@@ -27,14 +27,16 @@ class Scorer(Protocol):
 
 
 def verdicts(plugin: Judge, pod: PodInfo, nodes: Snapshot) -> dict[str, Verdict]:
-    """Node to the first verdict against it; nodes that pass are left out."""
+    """Node to the one verdict against it; nodes that pass are left out."""
     state = CycleState()
     answer = plugin.pre_filter(pod, nodes, state)
     assert not isinstance(answer, Refusal)
     found: dict[str, Verdict] = {}
     for reject in () if answer is SKIP else plugin.filter(pod, nodes, state):
         for row in np.flatnonzero(reject.mask):
-            found.setdefault(nodes.name(int(row)), (reject.reason, reject.resolution is UNSCHEDULABLE))
+            name = nodes.name(int(row))
+            assert name not in found, "a second reason against one node"
+            found[name] = (reject.reason, reject.resolution is UNSCHEDULABLE)
     return found
 
 

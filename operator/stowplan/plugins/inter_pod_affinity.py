@@ -15,7 +15,7 @@ from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
-from stowplan.plugins import domains
+from stowplan.plugins import domains, reasons
 from stowplan.plugins.inter_pod_affinity_score import Votes
 from stowplan.plugins.predicates import Carries, Kind, MeetsAll, meant_by
 
@@ -91,7 +91,22 @@ class InterPodAffinity:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
-        found = self._neighbours(pod.cls, nodes)
+        return reasons.first_only(self._rejects(pod.cls, nodes))
+
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+        """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""
+        cls = pod.cls
+        prefers = bool(cls.preferred_affinity or cls.preferred_anti_affinity)
+        if not prefers:
+            if self._args.ignore_preferred_terms_of_existing_pods:
+                return None
+            if not (nodes.required_terms or nodes.preferred_terms or nodes.preferred_anti_terms):
+                return None
+        weight = self._args.hard_pod_affinity_weight
+        return nodes.once((Votes, cls, weight), lambda: Votes(cls, nodes, weight)).scores(rows)
+
+    def _rejects(self, cls: PodClass, nodes: Snapshot) -> Iterator[Reject]:
+        found = self._neighbours(cls, nodes)
         if found.near:
             if found.unlabelled is not None:
                 yield Reject(found.unlabelled, AFFINITY, UNRESOLVABLE)
@@ -106,18 +121,6 @@ class InterPodAffinity:
             mask = tally.occupied()
             if mask is not None:
                 yield Reject(mask, EXISTING_ANTI_AFFINITY)
-
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
-        """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""
-        cls = pod.cls
-        prefers = bool(cls.preferred_affinity or cls.preferred_anti_affinity)
-        if not prefers:
-            if self._args.ignore_preferred_terms_of_existing_pods:
-                return None
-            if not (nodes.required_terms or nodes.preferred_terms or nodes.preferred_anti_terms):
-                return None
-        weight = self._args.hard_pod_affinity_weight
-        return nodes.once((Votes, cls, weight), lambda: Votes(cls, nodes, weight)).scores(rows)
 
     def _neighbours(self, cls: PodClass, nodes: Snapshot) -> Neighbours:
         return nodes.once((Neighbours, cls), lambda: _neighbours(cls, nodes))

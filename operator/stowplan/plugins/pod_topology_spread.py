@@ -19,7 +19,7 @@ from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
 from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
-from stowplan.plugins import domains, inclusion
+from stowplan.plugins import domains, inclusion, reasons
 from stowplan.plugins.pod_topology_spread_score import Scoring
 from stowplan.plugins.predicates import SpreadsWith
 
@@ -67,19 +67,21 @@ class PodTopologySpread:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
-        cls = pod.cls
-        for limit, itself in nodes.once((self, cls), lambda: self._limits_of(cls, nodes)):
-            if limit.missing is not None:
-                yield Reject(limit.missing, NO_LABEL, UNRESOLVABLE)
-            over = limit.tally.counts > limit.ceiling() - itself
-            if over.any():
-                yield Reject(limit.tally.gather(over), UNEVEN)
+        return reasons.first_only(self._rejects(pod.cls, nodes))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """100 where the fewest pods are, by the constraints with ScheduleAnyway."""
         cls = pod.cls
         scoring = nodes.once((self, "score", cls), lambda: self._scoring_of(cls, nodes))
         return None if scoring is None else scoring.scores(rows)
+
+    def _rejects(self, cls: PodClass, nodes: Snapshot) -> Iterator[Reject]:
+        for limit, itself in nodes.once((self, cls), lambda: self._limits_of(cls, nodes)):
+            if limit.missing is not None:
+                yield Reject(limit.missing, NO_LABEL, UNRESOLVABLE)
+            over = limit.tally.counts > limit.ceiling() - itself
+            if over.any():
+                yield Reject(limit.tally.gather(over), UNEVEN)
 
     # What depends on more than the labels of the pods is shared by all classes that agree in it: the members of a
     # service differ in a label or two.
