@@ -5,6 +5,7 @@ Each pod is judged alone against the state as it is; one that has a node is judg
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -58,6 +59,8 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
     if pod.uid in nodes.pods:
         nodes = nodes.fork()
         nodes.remove_pod(pod.uid)
+        pod = copy.copy(pod)
+        pod.node_name = ""
     state = CycleState()
     verdicts = list(framework.verdicts(pod, nodes, state))
     rejected = _rejections(nodes, verdicts)
