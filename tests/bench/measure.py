@@ -36,7 +36,8 @@ from stowplan.model import objects
 
 PODS = f"/api/v1/namespaces/{workloads.NAMESPACE}/pods"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-BOUND = "spec.nodeName!="
+BOUND = {"fieldSelector": "spec.nodeName!="}
+WATCH = {**BOUND, "watch": "true", "timeoutSeconds": "86400"}
 SETTLE = 10.0
 """Seconds after the last bind in which a system may still write events and the like."""
 _POLL = 0.5
@@ -121,6 +122,10 @@ class Binds:
         self.names: set[bytes] = set()
         self.first: float | None = None
         self.last = 0.0
+        self._rest = b""
+
+    def cut(self) -> None:
+        """The watch has ended, perhaps within a line, and another one begins."""
         self._rest = b""
 
     def feed(self, chunk: bytes, now: float) -> None:
@@ -215,23 +220,25 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
 
 async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:
     binds = Binds()
-    async with _connected(plane) as http, _watch(http) as chunks:
+    async with _connected(plane) as http:
         meter = _Meter(process, plane.processes["kube-apiserver"])
+        if await _placements(http):  # which also opens the connection that the watch goes through
+            raise ControlPlaneError("there are bound pods before the scheduler has been started")
+        watching = asyncio.create_task(_follow(http, binds, case.pods, meter))
         start = time.perf_counter()
         process.start()
-        reading = asyncio.create_task(_read(chunks, binds, case.pods, meter))
         remark = ""
-        while not remark and not reading.done():
-            await asyncio.wait({reading}, timeout=_POLL)
+        while not remark and not watching.done():
+            await asyncio.wait({watching}, timeout=_POLL)
             meter.read()
             told(f"{len(binds.names)} of {case.pods} pods are bound")
             if not process.alive:
                 remark = f"ended too early: {process.tail(1).splitlines()[-1].strip()}"
-            elif time.perf_counter() - start > case.timeout and not reading.done():
+            elif time.perf_counter() - start > case.timeout and not watching.done():
                 remark = f"stopped after {case.timeout:.0f} s"
-        if reading.done():
-            reading.result()
-        reading.cancel()
+        if watching.done():
+            watching.result()
+        watching.cancel()
         await meter.settle()
         placements = await _placements(http)
     first, end, bound = meter.first, meter.latest, len(binds.names)
@@ -255,16 +262,22 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
     )
 
 
-async def _read(chunks: AsyncIterator[bytes], binds: Binds, pods: int, meter: _Meter) -> None:
-    """Follows the watch until all pods are bound."""
-    async for chunk in chunks:
-        before = binds.first
-        binds.feed(chunk, time.perf_counter())
-        if before is None and binds.first is not None:
-            meter.first = meter.read()
-        if len(binds.names) >= pods:
-            return
-    raise ControlPlaneError("the API server has ended the watch of the benchmark")
+async def _follow(http: aiohttp.ClientSession, binds: Binds, pods: int, meter: _Meter) -> None:
+    """Watches until all pods are bound.
+
+    Without a resource version a watch begins with what is there already, so that a new one misses nothing: the API
+    server ends those for which it has no time while it is busy.
+    """
+    while len(binds.names) < pods:
+        binds.cut()
+        async with http.get(PODS, params=WATCH, headers={"Accept": METADATA}) as stream:
+            async for chunk in stream.content.iter_any():
+                before = binds.first
+                binds.feed(chunk, time.perf_counter())
+                if before is None and binds.first is not None:
+                    meter.first = meter.read()
+                if len(binds.names) >= pods:
+                    return
 
 
 @contextlib.asynccontextmanager
@@ -275,26 +288,18 @@ async def _connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession
     tls: ssl.SSLContext | bool = cluster.tls or True
     connector = aiohttp.TCPConnector(ssl=tls)
     timeout = aiohttp.ClientTimeout(total=None, connect=10)
-    async with aiohttp.ClientSession(
-        plane.server, connector=connector, headers=headers, timeout=timeout, raise_for_status=True
-    ) as http:
-        yield http
-
-
-@contextlib.asynccontextmanager
-async def _watch(http: aiohttp.ClientSession) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The bytes of a watch that shows each pod as it is bound."""
-    query = {"fieldSelector": BOUND, "limit": "1"}
-    async with http.get(PODS, params=query) as answer:
-        version = msgspec.json.decode(await answer.read(), type=_List).metadata.resource_version
-    query = {"fieldSelector": BOUND, "watch": "true", "resourceVersion": version, "timeoutSeconds": "86400"}
-    async with http.get(PODS, params=query, headers={"Accept": METADATA}) as stream:
-        yield stream.content.iter_any()
+    try:
+        async with aiohttp.ClientSession(
+            plane.server, connector=connector, headers=headers, timeout=timeout, raise_for_status=True
+        ) as http:
+            yield http
+    except aiohttp.ClientError as error:
+        raise ControlPlaneError(f"the API server gave no answer to the benchmark: {error}") from error
 
 
 async def _placements(http: aiohttp.ClientSession) -> dict[str, str]:
     """Pod name to node name of all that are bound."""
-    async with http.get(PODS, params={"fieldSelector": BOUND}) as answer:
+    async with http.get(PODS, params=BOUND) as answer:
         pods = msgspec.json.decode(await answer.read(), type=_List).items
     return {pod.metadata.name: pod.spec.node_name for pod in pods}
 
