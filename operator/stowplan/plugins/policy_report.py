@@ -119,7 +119,9 @@ class _Spread:
         compared = [code for code in existing if self._names[code] not in self._out]
         lowest = min((int(self._counts[code]) for code in compared), default=0)
         highest = max(counts.values())
-        known = len(existing) + (len(self._out - set(self._names)) if rule.within is None else 0)
+        head = "" if broad is None else f"{broad}{domains.SEPARATOR}"
+        gone = self._out - {self._names[code] for code in existing}
+        known = len(existing) + sum(name.startswith(head) for name in gone)
         floor = lowest if known >= rule.min_domains else 0
         uneven = highest - floor > rule.max_skew
         crowded = self._limit is not None and highest > self._limit

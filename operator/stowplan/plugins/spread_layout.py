@@ -38,7 +38,7 @@ class Layout:
         rule: SpreadRule,
         counted: Governed,
         wish: inclusion.Wishes,
-        out: frozenset[outages.Outage],
+        lasting: frozenset[outages.Outage],
     ) -> None:
         group = domains.grouping(nodes, *rule.keys)
         mask = inclusion.included(nodes, wish, honor_affinity=rule.honor_affinity, honor_taints=rule.honor_taints)
@@ -49,13 +49,13 @@ class Layout:
         self._pools, self._pool_of = self._find_pools(nodes)
         known = np.bincount(self._pool_of[self.tally.existing], minlength=self._pools)
         self._compared: domains.Codes = self.tally.existing
-        names = outages.lasting(nodes, rule, wish, out)
-        if names:
-            still_there = {str(value): code for code, value in enumerate(group.column.values) if value in names}
-            relaxed = np.isin(group.codes, list(still_there.values()))
-            self._compared = np.setdiff1d(self.tally.existing, self.tally.domain_of[relaxed])
-            if rule.within is None:
-                known += len(names - set(still_there))
+        out = outages.lasting(nodes, rule, wish, lasting)
+        if out:
+            codes = group.codes[self.tally.existing] if self.tally.alone else self.tally.existing
+            names = [str(group.column.values[code]) for code in codes]
+            self._compared = self.tally.existing[[name not in out for name in names]]
+            for name in out.difference(names):
+                known[self._pool_named(nodes, name)] += 1
         self._enough: Mask = known >= rule.min_domains
 
     def ceilings(self) -> Counts:
@@ -120,3 +120,10 @@ class Layout:
         broad = domains.grouping(nodes, self.rule.within.key)
         pool_of[self.tally.domain_of] = broad.codes  # all nodes of a domain are in the same broader one
         return broad.size, pool_of
+
+    def _pool_named(self, nodes: Snapshot, domain: str) -> int:
+        """The pool of a domain by its name, whether it has a node or not."""
+        if self.rule.within is None:
+            return 0
+        broad = domain.partition(domains.SEPARATOR)[0]
+        return max(domains.grouping(nodes, self.rule.within.key).column.code(broad), 0)
