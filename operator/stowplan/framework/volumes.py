@@ -3,8 +3,8 @@
 ``scheduler.cache`` puts in what the watch brings, ``Snapshot`` says which pods come and go, and the volume plugins
 read, and take for the pods that they reserve for. What is taken is held here only until the API shows it::
 
-    assume --> claim shows selected-node ----> claim has a volume
-       |       volume shows claimRef           (nothing is held any more)
+    assume --> claim shows selected-node, or volume shows claimRef: the API says it, nothing is held any more
+       |
        v
     forget (the pod is not bound after all), claim or volume deleted or made anew
 
@@ -19,6 +19,7 @@ Sources: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/pass
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -237,16 +238,14 @@ class VolumeCatalog:
             if key in self.in_flight.claims:
                 self.in_flight.join(key, pod)
             elif volume or claim.selected_node != node:  # else the API says so already
-                self.in_flight.hold(key, Assumption(claim.uid, node, volume, {pod}))
-                if volume:
-                    self._free[self._volumes[volume].storage_class].discard(volume)
-                self._promise(key)
+                self._take(key, Assumption(claim.uid, node, volume, {pod}))
         self.version += 1
 
     def forget(self, pod: str) -> None:
         """Gives back what is held for a pod (uid) and for no other; fine where nothing is."""
         for key in self.in_flight.leave(pod):
-            self._release(key)
+            if not self._claims[key].volume:  # else the volume is not shown as the claim's yet, but it is
+                self._release(key)
         self.version += 1
 
     # ------------------------------------------------------------ copies and checks
@@ -274,8 +273,7 @@ class VolumeCatalog:
             for item in shelf.values():
                 fresh.put(item)
         for key, held in self.in_flight.claims.items():
-            for pod in held.pods:
-                fresh.assume(pod, held.node, {key: held.volume})
+            fresh._take(key, dataclasses.replace(held, pods=set(held.pods)))
         return fresh
 
     def differences(self, nodes: Snapshot, fresh: VolumeCatalog, fresh_nodes: Snapshot) -> list[str]:
@@ -306,7 +304,7 @@ class VolumeCatalog:
         if held is not None and (
             new is None
             or new.uid != held.claim_uid
-            or new.volume
+            or new.volume not in ("", held.volume)
             or (new.selected_node is not None and not held.volume)
         ):
             self._release(key)
@@ -362,6 +360,13 @@ class VolumeCatalog:
         taken = volume.claim or volume.deleting or not volume.available or volume.name in self.in_flight.volumes
         if not taken:
             free.add(volume)
+
+    def _take(self, key: str, assumption: Assumption) -> None:
+        """Makes an assumption."""
+        self.in_flight.hold(key, assumption)
+        if assumption.volume:
+            self._free[self._volumes[assumption.volume].storage_class].discard(assumption.volume)
+        self._promise(key)
 
     def _release(self, key: str) -> None:
         """Drops an assumption."""

@@ -149,17 +149,13 @@ class Provisioning:
         if not self._args.require_capacity:
             return EachByItself(table, size)
         free = table.free
-        for key, promise in (
-            capacity.promises.get(storage_class, {}).items() if self._promised_own(storage_class) else ()
-        ):
-            row = self._nodes.row_of.get(promise.node)
-            if key in self._own and row is not None:
+        promises = capacity.promises.get(storage_class, {})
+        for key in self._own & promises.keys():  # a claim does not stand in its own way
+            row = self._nodes.row_of.get(promises[key].node)
+            if row is not None:
                 free = free.copy()
-                free[table.reach.of(row)] += promise.size
+                free[table.reach.of(row)] += promises[key].size
         return PoolRoom(table, free, size)
-
-    def _promised_own(self, storage_class: str) -> bool:
-        return not self._own.isdisjoint(self._nodes.volumes.capacity.promises.get(storage_class, {}))
 
     def _local_room(self, annotation: str) -> LocalRoom:
         room = self._annotations.get(annotation)
