@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import sys
 import time
@@ -24,8 +25,6 @@ CLEAR = "\r\x1b[K"
 
 def main(arguments: list[str]) -> int:
     """Runs the command line; 1 where a system did not bind all pods, 2 where something is in the way."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
         if arguments[:1] == ["decisions"]:
             return decisions.main(arguments[1:])
@@ -39,7 +38,10 @@ def main(arguments: list[str]) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     if options.json:
-        options.json.touch()  # better now than after ten minutes
+        try:
+            options.json.touch()  # better now than after ten minutes
+        except OSError as error:
+            raise ControlPlaneError(f"{options.json} cannot be written: {error.strerror}") from error
     cases = list(_cases(options))
     binaries.ensure()
     before = machine.describe()
@@ -68,7 +70,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
             pods = options.pods or workload.pods
             workload.check(pods, layout)
             for system in options.systems[:: 1 if number % 2 else -1]:
-                yield Case(
+                case = Case(
                     system=systems.BY_NAME[system],
                     workload=workload,
                     pods=pods,
@@ -76,6 +78,16 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
                     timeout=options.timeout,
                     number=number,
                 )
+                yield _profiled(case, options.profile) if options.profile else case
+
+
+def _profiled(case: Case, directory: Path) -> Case:
+    """Raises ControlPlaneError where the system is not a Python program."""
+    if case.system.name not in systems.PROFILABLE:
+        raise ControlPlaneError(f"--profile is for {', '.join(sorted(systems.PROFILABLE))} alone: use --systems")
+    directory.mkdir(parents=True, exist_ok=True)
+    output = directory.resolve() / f"{case.workload.name}-{case.system.name}-{case.number}.pstats"
+    return dataclasses.replace(case, system=systems.profiled(case.system, output), grace=30.0)
 
 
 def _summary(run: Run) -> str:
@@ -108,15 +120,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=_positive, default=300, metavar="SECONDS",
                         help="for each system and workload; what is bound by then counts; default %(default)s",
                         )  # fmt: skip
+    parser.add_argument("--profile", type=Path, metavar="DIRECTORY",
+                        help="run bare binding or Stowplan under cProfile, which slows them down, and write its "
+                        "findings there, for python -m pstats")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
@@ -131,4 +145,6 @@ def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
 
 
 if __name__ == "__main__":
+    for _number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(_number, _interrupt)
     sys.exit(main(sys.argv[1:]))

@@ -57,6 +57,7 @@ class Case:
         layout: onto which nodes.
         timeout: seconds for the system from its start; what is bound by then counts.
         number: of the round.
+        grace: seconds in which the system may end by itself.
     """
 
     system: System
@@ -65,6 +66,7 @@ class Case:
     layout: Layout
     timeout: float
     number: int = 1
+    grace: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,7 +217,7 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
         try:
             return asyncio.run(_observe(case, plane, process, told))
         finally:
-            process.stop(grace=0)
+            process.stop(grace=case.grace)
 
 
 async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:

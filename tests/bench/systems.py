@@ -35,6 +35,21 @@ class System:
     prepare: Callable[[ControlPlane], list[str]]
 
 
+def profiled(system: System, output: Path) -> System:
+    """The same under cProfile, which makes it slow; only for what is started as ``python -m …``.
+
+    Args:
+        system: Stowplan or bare binding.
+        output: for ``pstats``; written when the process ends by itself.
+    """
+
+    def prepare(plane: ControlPlane) -> list[str]:
+        python, *command = system.prepare(plane)
+        return [python, "-m", "cProfile", "-o", str(output), *command]
+
+    return dataclasses.replace(system, prepare=prepare)
+
+
 def _bare(plane: ControlPlane) -> list[str]:
     kubeconfig = plane.directory / "kube-scheduler.kubeconfig"
     return [
@@ -63,4 +78,5 @@ SYSTEMS = (
     System("kube-scheduler", "default-scheduler", _kube_scheduler),
     System("stowplan", "stowplan", _stowplan),
 )
+PROFILABLE = frozenset({"bare", "stowplan"})
 BY_NAME = {each.name: each for each in SYSTEMS}
