@@ -1,0 +1,199 @@
+"""Whether the members are where the policy wants them, worked out anew from nodes, pods and volumes. No I/O.
+
+On purpose nothing of the product's own code: a check must not share a defect with what it checks. The demo ends with
+these, and fails where one of them fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tests.controlplane.nodes import Manifest
+from tests.demo.state import READY, Host, Member, State
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: `good` is None where it is only wished for (Preferred), and merely reported."""
+
+    name: str
+    found: str
+    good: bool | None
+
+
+def check(state: State, hosts: Sequence[Host], volumes: Iterable[Manifest]) -> list[Check]:
+    """All checks, in the order of the policy.
+
+    Args:
+        state: the last state.
+        hosts: all nodes.
+        volumes: the PersistentVolumes.
+    """
+    spec = state.policy["spec"]
+    where = Where(spec, state.members, hosts)
+    return [
+        Check("members", f"{state.ready} of {len(state.members)} ready", state.ready == len(state.members)),
+        _explained(state.members),
+        *(_spread(rule, where) for rule in spec.get("spread", [])),
+        *(_separate(rule, where) for rule in spec.get("separate", [])),
+        *_media(spec, where),
+        _volumes(state.members, where.hosts, volumes),
+        _survives(state, where),
+    ]
+
+
+class Where:
+    """The members on their hosts, and the policy's failure domains."""
+
+    def __init__(self, policy: Manifest, members: Sequence[Member], hosts: Sequence[Host]) -> None:
+        self.keys: dict[str, str] = {each["name"]: each["topologyKey"] for each in policy.get("failureDomains", [])}
+        self.members = members
+        self.hosts = {host.name: host for host in hosts}
+
+    def domain(self, member: Member, name: str) -> str | None:
+        """The domain that the member is in; None where it has no node, or the node no such label."""
+        host = self.hosts.get(member.node)
+        return None if host is None else host.labels.get(self.keys[name])
+
+    def values(self, name: str) -> set[str]:
+        """All domains of the kind with a usable node."""
+        key = self.keys[name]
+        return {host.labels[key] for host in self.hosts.values() if host.usable and key in host.labels}
+
+    def counts(self, members: Iterable[Member], name: str) -> Counter[str]:
+        """Members in each domain of the kind, the empty ones included."""
+        counts = Counter(dict.fromkeys(sorted(self.values(name)), 0))
+        for member in members:
+            value = self.domain(member, name)
+            if value is not None:
+                counts[value] += 1
+        return counts
+
+
+def selects(selector: Manifest | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector takes pods with these labels; None takes all.
+
+    Raises:
+        NotImplementedError: it has matchExpressions, which the examples do not use.
+    """
+    if selector is None:
+        return True
+    if selector.get("matchExpressions"):
+        raise NotImplementedError("the demo reads matchLabels only")
+    wanted: Mapping[str, str] = selector.get("matchLabels", {})
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _required(rule: Manifest) -> bool:
+    return bool(rule.get("enforcement", "Required") == "Required")
+
+
+def _explained(members: Sequence[Member]) -> Check:
+    """The bind itself has told why, so it was ours."""
+    count = sum(member.explained for member in members)
+    return Check("scheduler", f"{count} of {len(members)} bound by Stowplan", count == len(members))
+
+
+def _spread(rule: Manifest, where: Where) -> Check:
+    unknown = {"within", "maxPerDomain"} & {key for key, value in rule.items() if value is not None}
+    if unknown:
+        raise NotImplementedError(f"the demo cannot check {', '.join(sorted(unknown))}")
+    domain, most = rule["domain"], rule.get("maxSkew", 1)
+    said, skews = [], []
+    for group, members in _groups(where.members, rule.get("groupBy", [])).items():
+        counts = where.counts(members, domain)
+        least = min(counts.values(), default=0) if len(counts) >= rule.get("minDomains", 1) else 0
+        skews.append(max(counts.values(), default=0) - least)
+        lost = len(members) - counts.total()
+        said.append(" ".join(filter(None, [group, _shape(counts), f"({lost} nowhere)" if lost else ""])))
+        if lost:
+            skews.append(most + 1)
+    good = all(skew <= most for skew in skews)
+    return Check(rule["name"], f"{', '.join(said)} per {domain}", good if _required(rule) else None)
+
+
+def _groups(members: Iterable[Member], keys: Sequence[str]) -> dict[str, list[Member]]:
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        groups.setdefault("/".join(member.labels.get(key, "") for key in keys), []).append(member)
+    return groups
+
+
+def _shape(counts: Counter[str]) -> str:
+    """`2+2+1`, or `6 times 1 and 24 times 0` where there are many domains."""
+    numbers = sorted(counts.values(), reverse=True)
+    if len(numbers) <= 6:
+        return "+".join(map(str, numbers)) or "0"
+    return " and ".join(f"{times} times {number}" for number, times in sorted(Counter(numbers).items(), reverse=True))
+
+
+def _separate(rule: Manifest, where: Where) -> Check:
+    domain = rule["domain"]
+    pods = [member for member in where.members if selects(rule.get("pods"), member.labels)]
+    others = [member for member in where.members if selects(rule.get("from", rule.get("pods")), member.labels)]
+    together = {
+        tuple(sorted((one.short, other.short)))
+        for one in pods
+        for other in others
+        if one is not other and where.domain(one, domain) == where.domain(other, domain) is not None
+    }
+    pairs = ", ".join(" and ".join(pair) for pair in sorted(together))
+    found = f"{pairs} share a {domain}" if together else f"no two share a {domain}"
+    return Check(rule["name"], found, not together if _required(rule) else None)
+
+
+def _media(policy: Manifest, where: Where) -> Iterator[Check]:
+    for wish in policy.get("storage", {}).get("media", {}).get("preferred", []):
+        placed = [where.hosts[member.node] for member in where.members if member.node in where.hosts]
+        count = sum(host.labels.get(wish["key"]) in wish["values"] for host in placed)
+        yield Check("media", f"{count} of {len(where.members)} on {wish['key']}={'|'.join(wish['values'])}", None)
+
+
+def _volumes(members: Sequence[Member], hosts: Mapping[str, Host], volumes: Iterable[Manifest]) -> Check:
+    """Every claim is bound, to a volume that the node of its member can reach."""
+    known = {volume["metadata"]["name"]: volume for volume in volumes}
+    claims = [(member, volume) for member in members for volume in member.volumes]
+    bad = [
+        volume.claim
+        for member, volume in claims
+        if volume.name not in known or member.node not in hosts or not _reaches(known[volume.name], hosts[member.node])
+    ]
+    said = f"{len(claims) - len(bad)} of {len(claims)} bound where their members are"
+    return Check("volumes", f"{said}; not {', '.join(bad)}" if bad else said, not bad)
+
+
+def _reaches(volume: Manifest, host: Host) -> bool:
+    terms = volume["spec"].get("nodeAffinity", {}).get("required", {}).get("nodeSelectorTerms")
+    return terms is None or any(
+        all(
+            each["operator"] == "In" and host.labels.get(each["key"]) in each["values"]
+            for each in term.get("matchExpressions", [])
+        )
+        for term in terms
+    )
+
+
+def _survives(state: State, where: Where) -> Check:
+    """Of what any single one may fail, as we find it; the status must say the same."""
+    found = [name for name in where.keys if all(_outlives(group, name, where) for group in _sets(state))]
+    told = list(state.cluster.get("status", {}).get("survives", []))
+    said = f"the loss of any one {', '.join(found)}" if found else "no loss"
+    if told != found:
+        said += f"; but its status says {', '.join(told) or 'none'}"
+    return Check("survives", said, told == found)
+
+
+def _sets(state: State) -> list[tuple[Manifest, list[Member]]]:
+    return [
+        (node_set, [member for member in state.members if member.node_set == node_set["name"]])
+        for node_set in state.cluster["spec"]["nodeSets"]
+    ]
+
+
+def _outlives(group: tuple[Manifest, list[Member]], domain: str, where: Where) -> bool:
+    node_set, members = group
+    counts = where.counts([member for member in members if member.phase == READY], domain)
+    left = counts.total() - max(counts.values(), default=0)
+    return left >= (len(members) // 2 + 1 if node_set.get("quorum") else 1)
