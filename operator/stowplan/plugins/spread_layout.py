@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from stowplan.framework.counters import Counts
-from stowplan.framework.plugin import Rows, Scores
+from stowplan.framework.plugin import MAX_SCORE, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask
 from stowplan.plugins import domains, inclusion, outages
 from stowplan.plugins.policy_rules import Governed, SpreadRule
 
 KEPT = 50
-"""Points of a node for keeping the rule; as many again are for how few pods its domain has."""
+"""Points of a node for keeping a Preferred rule; as many again are for how few pods its domain has."""
 _NONE = np.iinfo(np.int64).max
 
 
@@ -73,10 +73,11 @@ class Layout:
         return self.tally.counts >= self.rule.per_domain.of(size)
 
     def points(self, rows: Rows, size: int) -> Scores:
-        """int64[feasible], 0 to 100: half for keeping the rule, half for being the emptiest of the feasible domains.
+        """int64[feasible], 0 to 100: all of it in the emptiest of the feasible domains.
 
-        A domain with one pod more than the emptiest feasible one gets half of that half, with two more a third, and so
-        on. A node without a domain gets nothing.
+        A domain with one pod more than that gets half, with two more a third, and so on. For a Preferred rule this
+        makes up one half of the points, and keeping the rule the other; feasible nodes keep the Required ones anyway.
+        A node without a domain gets nothing.
         """
         domain = self.tally.domain_of.take(rows)
         counts = self.tally.counts
@@ -84,9 +85,12 @@ class Layout:
         here[domain] = True
         if not self.tally.alone:
             here[0] = False
-        lowest = self._of_domains(self._lowest(np.flatnonzero(here), None))
-        excess = np.maximum(counts - lowest, 0)
-        points: Scores = KEPT // (1 + excess) + np.where(self.over() | self.full(size), 0, KEPT)
+        excess = np.maximum(counts - self._of_domains(self._lowest(here.nonzero()[0], None)), 0)
+        points: Scores
+        if self.rule.required:
+            points = MAX_SCORE // (1 + excess)
+        else:
+            points = KEPT // (1 + excess) + np.where(self.over() | self.full(size), 0, KEPT)
         if not self.tally.alone:
             points[0] = 0
         return points.take(domain)
@@ -99,15 +103,14 @@ class Layout:
             enough: bool[pool]: the pools that have as many domains as ``minDomains``; None where that is no matter.
         """
         counts = self.tally.counts
-        lowest: Counts = np.full(self._pools, _NONE)
+        lowest: Counts
         if self._pools == 1:
-            lowest[0] = counts.take(compared).min(initial=_NONE)
+            lowest = counts.take(compared).min(keepdims=True) if len(compared) else np.zeros(1, dtype=np.int64)
         else:
+            lowest = np.full(self._pools, _NONE)
             np.minimum.at(lowest, self._pool_of[compared], counts[compared])
-        lowest[lowest == _NONE] = 0
-        if enough is not None:
-            lowest[~enough] = 0
-        return lowest
+            lowest[lowest == _NONE] = 0
+        return lowest if enough is None else lowest * enough
 
     def _of_domains(self, table: Counts) -> Counts:
         return table if self._pools == 1 else table.take(self._pool_of)
