@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -57,8 +58,10 @@ async def _bind(writer: binder.Binder, work: Iterator[tuple[objects.Pod, str]]) 
 
 
 async def _main(kubeconfig: str, namespace: str) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await bind_all(kubeconfig, namespace)
-    await asyncio.Event().wait()
+    await ended.wait()
 
 
 if __name__ == "__main__":

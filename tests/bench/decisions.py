@@ -7,7 +7,6 @@ what a change has brought, and where the time goes (`--profile`, `--plugins`).
 from __future__ import annotations
 
 import argparse
-import cProfile
 import dataclasses
 import gc
 import io
@@ -19,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from tests.bench import workloads
+from tests.bench import profiled, workloads
 from tests.bench.workloads import Workload
 from tests.controlplane.nodes import DRIVER, Layout, Manifest
 
@@ -148,7 +147,7 @@ def _measure(workload: Workload, pods: int, layout: Layout, options: argparse.Na
         for (plugin, point), seconds in sorted(stopwatch.spent.items(), key=lambda item: -item[1]):
             print(f"  {1e6 * seconds / pods:8.1f} µs  {point:<10}{plugin}")
     if options.profile:
-        profiler = cProfile.Profile()
+        profiler = profiled.profile()
         scheduler = scheduler_of(workload, pods, layout, options.bound)
         profiler.runcall(drain, scheduler, Probe())
         text = io.StringIO()

@@ -44,8 +44,8 @@ def profiled(system: System, output: Path) -> System:
     """
 
     def prepare(plane: ControlPlane) -> list[str]:
-        python, *command = system.prepare(plane)
-        return [python, "-m", "cProfile", "-o", str(output), *command]
+        python, _, module, *arguments = system.prepare(plane)
+        return [python, "-m", "tests.bench.profiled", str(output), module, *arguments]
 
     return dataclasses.replace(system, prepare=prepare)
 
