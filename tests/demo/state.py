@@ -76,9 +76,15 @@ class State:
         return sum(member.phase == READY for member in self.members)
 
     @property
+    def counted(self) -> bool:
+        """Whether the policy's status has all members as bound."""
+        pods: Mapping[str, int] = self.policy.get("status", {}).get("pods", {})
+        return pods.get("bound") == pods.get("governed") == len(self.members)
+
+    @property
     def settled(self) -> bool:
         """Whether both CRs are Ready in the generation that was applied, and so is every member."""
-        return self.ready == len(self.members) and all(map(is_ready, (self.policy, self.cluster)))
+        return self.ready == len(self.members) and all(map(is_ready, (self.policy, self.cluster))) and self.counted
 
 
 def is_ready(resource: Manifest) -> bool:

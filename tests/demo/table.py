@@ -105,9 +105,11 @@ def pending(state: State) -> list[str]:
         found = resource.get("status", {}).get("conditions", [])
         ready = next((each for each in found if each["type"] == "Ready"), None)
         if ready is None:
-            lines.append(f"{name}: has no condition Ready: no controller has looked at it")
+            lines.append(f"{name}: no condition Ready: no controller has looked at it")
         elif ready["status"] != "True" or ready.get("observedGeneration") != resource["metadata"]["generation"]:
             lines.append(f"{name}: Ready={ready['status']} {ready.get('reason', '')}: {ready.get('message', '')}")
+        elif resource is state.policy and not state.counted:
+            lines.append(f"{name}: has counted {resource['status'].get('pods')}, not {len(state.members)} bound pods")
         for change in resource.get("status", {}).get("pendingChanges", []):
             held = f", held by {change['heldBy']}" if change.get("heldBy") else ""
             lines.append(f"{name}: pending: {change['change']} {change['target']}{held}")
