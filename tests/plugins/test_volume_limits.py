@@ -155,3 +155,20 @@ def test_an_attachment_counts_again_when_the_last_pod_that_uses_it_is_gone() -> 
     nodes.volumes.remove(attachment("x", "pv-b"))
     assert ask(NodeVolumeLimits(), p, nodes) == FINE
     assert nodes.check() == []
+
+
+def test_an_attachment_does_not_count_while_pods_use_the_volume_whatever_came_first() -> None:
+    nodes = snapshot([node("n")], storage=[csi_node("n", {EBS: 2}), *bound("a", "b")])
+    p, other = pod("p", claims=["a"]), pod("q", on="n", claims=["b"])
+    nodes.add_pod(other)
+    nodes.volumes.put(attachment("x", "pv-b"))
+    assert ask(NodeVolumeLimits(), p, nodes) == FINE
+    nodes.volumes.put(attachment("y", "pv-b"))
+    nodes.volumes.remove(attachment("x", "pv-b"))
+    assert nodes.check() == []
+    nodes.remove_pod(other.uid)
+    nodes.add_pod(other)
+    assert ask(NodeVolumeLimits(), p, nodes) == FINE
+    nodes.volumes.remove(attachment("y", "pv-b"))
+    assert ask(NodeVolumeLimits(), p, nodes) == FINE
+    assert nodes.check() == []

@@ -32,7 +32,7 @@ SELECTED = "volume.kubernetes.io/selected-node"
 BOUND = "pv.kubernetes.io/bind-completed"
 LOCAL = LocalCapacity("lvm", "capacity.example.com/ssd")
 HOSTS = ("n0", "n1", "n2", "n3")
-CLASSES = ("fast", "lvm", "static", "nowhere")
+CLASSES = ("fast", "fast", "lvm", "lvm", "static", "static", "nowhere")
 ARGS = (
     VolumeBindingArgs(),
     VolumeBindingArgs(require_capacity=False),
@@ -72,7 +72,7 @@ def nodes_of(draw: st.DrawFn, name: str) -> objects.Node:
 
 @st.composite
 def claims(draw: st.DrawFn, name: str) -> objects.PersistentVolumeClaim:
-    bound = draw(st.sampled_from(["no", "no", "no", "selected", "bound", "incomplete"]))
+    bound = draw(st.sampled_from(["no"] * 6 + ["selected", "selected", "bound", "bound", "incomplete"]))
     annotations: Mapping[str, str] = {}
     target = ""
     if bound == "selected":
@@ -87,7 +87,7 @@ def claims(draw: st.DrawFn, name: str) -> objects.PersistentVolumeClaim:
         modes=draw(modes),
         volume=target,
         annotations=annotations,
-        select=draw(st.sampled_from([None, None, None, selector({"disk": "ssd"})])),
+        select=draw(st.sampled_from([None] * 5 + [selector({"disk": "ssd"})])),
     )
 
 
@@ -95,17 +95,17 @@ def claims(draw: st.DrawFn, name: str) -> objects.PersistentVolumeClaim:
 def volumes(draw: st.DrawFn, name: str) -> objects.PersistentVolume:
     zoned = [{ZONE: "a"}, {ZONE: "a__b"}, {ZONE: "a____b"}, {BETA_ZONE: "b"}]
     labels = draw(st.sampled_from([{}, {"disk": "ssd"}, *zoned]))
-    affinity = draw(st.one_of(st.none(), st.lists(terms, max_size=2)))
+    affinity = draw(st.one_of(st.none(), st.lists(terms, min_size=1, max_size=2), st.lists(terms, max_size=2)))
     return volume(
         name,
-        storage_class=draw(st.sampled_from(CLASSES)),
+        storage_class=draw(st.sampled_from(["fast", "lvm", "static", "static"])),
         size=draw(sizes),
-        modes=draw(modes),
+        modes=draw(st.one_of(st.just(["ReadWriteOnce", "ReadWriteMany"]), modes)),
         labels=labels,
-        claimed_by=draw(st.sampled_from(["", "", "", "default/c0", "default/c1", "other/c0"])),
+        claimed_by=draw(st.sampled_from(["", "", "", "", "default/c0", "default/c1", "other/c0"])),
         node_affinity=affinity,
         driver=draw(st.sampled_from(["csi.example.com", "csi.example.com", ""])),
-        phase=draw(st.sampled_from(["Available", "Available", "Released"])),
+        phase=draw(st.sampled_from(["Available", "Available", "Available", "Released"])),
     )
 
 
@@ -142,7 +142,7 @@ class World:
 
 @st.composite
 def storage_objects(draw: st.DrawFn) -> list[StorageObject]:
-    allowed = draw(st.sampled_from([(), ({ZONE: ["a"]},), ({ZONE: ["b"]}, {HOST: ["n0"]})]))
+    allowed = draw(st.sampled_from([(), (), ({ZONE: ["a"]},), ({ZONE: ["b"]}, {HOST: ["n0"]})]))
     found: list[StorageObject] = [
         storage_class("fast", topologies=allowed),
         storage_class("lvm", provisioner="lvm.example.com"),
@@ -152,8 +152,8 @@ def storage_objects(draw: st.DrawFn) -> list[StorageObject]:
         csi_driver("lvm.example.com", storage_capacity=draw(st.booleans())),
     ]
     found.extend(draw(claims(f"c{at}")) for at in range(4))
-    found.extend(draw(volumes(f"v{at}")) for at in range(draw(st.integers(0, 6))))
-    found.extend(draw(pools(f"p{at}")) for at in range(draw(st.integers(0, 4))))
+    found.extend(draw(volumes(f"v{at}")) for at in range(draw(st.integers(2, 6))))
+    found.extend(draw(pools(f"p{at}")) for at in range(draw(st.integers(1, 5))))
     found.extend(draw(attachments(f"a{at}")) for at in range(draw(st.integers(0, 2))))
     found.extend(csi_node(name, {"csi.example.com": draw(st.sampled_from([None, 0, 1, 2]))}) for name in HOSTS)
     return found
