@@ -241,3 +241,22 @@ def test_other_policies_take_effect_with_the_next_decision() -> None:
     world.policies.govern(world.nodes)
     assert world.feasible(pod("p")) == {"b"}
     assert world.nodes.check() == []
+
+
+def test_who_is_governed_is_counted_anew_when_the_policies_change() -> None:
+    rule = spread(maxSkew=9, maxPerDomain="40%")
+    web = {"app": "web"}
+    there = [pod(f"web-{index}", on="a", labels=web) for index in range(3)]
+    world = World(
+        [node("a", zone="a"), node("b", zone="b")], [policy(selector=EVERYTHING, spread=[rule])], running=there
+    )
+    asked = pod("p", labels=DB)
+    world.expect(asked, *(pod("q", labels=web) for _ in range(6)))
+    assert world.feasible(asked) == {"a", "b"}  # 3 of at most 4 of 10
+    world.nodes.add_pod(pod("web-3", on="a", labels=web))
+    assert world.feasible(asked) == {"b"}
+    world.policies = Policies([policy(selector=SELECT_DB, spread=[rule])], [], PluginArgs(), world.backlog)
+    world.policies.govern(world.nodes)
+    assert world.feasible(asked) == {"a", "b"}
+    world.nodes.add_pod(pod("db-0", on="a", labels=DB))
+    assert world.feasible(asked) == {"b"}  # 1 of at most 1 of 2

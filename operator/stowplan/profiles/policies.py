@@ -109,6 +109,8 @@ class Policies:
 
     def relaxing(self, nodes: Snapshot) -> Iterator[tuple[SpreadRule, inclusion.Wishes]]:
         """The rules whose domains are to be watched for outages, each with the wishes of pods that it governs."""
+        if not any(rule.relaxes for policy in self._policies.values() for rule in policy.spread):
+            return
         seen = set()
         for cls in {*nodes.classes(), *self._backlog.classes()}:
             policy = self._policies.get(self.key_for(cls))
