@@ -106,6 +106,19 @@ class Process:
             self._child.kill()
         self._child.wait()
 
+    def wait(self, timeout: float) -> int:
+        """The exit status of the program, negative for a signal, once it has ended by itself.
+
+        Raises:
+            ControlPlaneError: it has not within `timeout` seconds; with the end of its log.
+        """
+        if self._child is None:
+            raise ControlPlaneError(f"{self.name} was never started")
+        try:
+            return self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ControlPlaneError(f"{self.name} still ran after {timeout:g} s\n{self.tail()}") from None
+
     def usage(self) -> Usage:
         """CPU and memory of the running process, from /proc."""
         folder = Path("/proc") / str(self.pid)
