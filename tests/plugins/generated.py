@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from tests.builders import HOST, INTERNER, RACK, ZONE, node, node_term, raw_pod, selector, spread, term, toleration
 from tests.plugins.scalar import Cluster
 
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model import objects
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""A busy machine is no defect."""
 
 KEYS = st.sampled_from([ZONE, RACK, HOST])
 NAMESPACES = {"default": {"team": "a"}, "other": {"team": "b"}, "plain": {}}

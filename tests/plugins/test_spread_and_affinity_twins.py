@@ -25,12 +25,14 @@ def some_rows(data: st.DataObject, size: int) -> list[int]:
     return sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1), label="feasible"))
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"))
 def test_topology_spread_rejects_as_its_scalar_twin(cluster: scalar.Cluster, pod: objects.Pod) -> None:
     nodes = generated.snapshot_of(cluster)
     assert verdicts(SPREAD, INTERNER.pod(pod), nodes) == scalar.spread_filter(pod, cluster)
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"), st.data())
 def test_topology_spread_scores_as_its_scalar_twin(
     cluster: scalar.Cluster, pod: objects.Pod, data: st.DataObject
@@ -41,12 +43,14 @@ def test_topology_spread_scores_as_its_scalar_twin(
     assert scores(SPREAD, INTERNER.pod(pod), nodes, rows) == scalar.spread_score(pod, cluster, feasible)
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"))
 def test_inter_pod_affinity_rejects_as_its_scalar_twin(cluster: scalar.Cluster, pod: objects.Pod) -> None:
     nodes = generated.snapshot_of(cluster)
     assert verdicts(AFFINITY, INTERNER.pod(pod), nodes) == scalar.affinity_filter(pod, cluster)
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"), st.sampled_from([0, 1, 7]), st.booleans(), st.data())
 def test_inter_pod_affinity_scores_as_its_scalar_twin(
     cluster: scalar.Cluster, pod: objects.Pod, hard_weight: int, ignore: bool, data: st.DataObject
@@ -64,6 +68,7 @@ def test_inter_pod_affinity_scores_as_its_scalar_twin(
     assert scores(plugin, INTERNER.pod(pod), nodes, rows) == expected
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"), st.data())
 def test_counts_follow_the_pods_that_come_and_go(
     cluster: scalar.Cluster, pod: objects.Pod, data: st.DataObject
@@ -89,6 +94,7 @@ def test_counts_follow_the_pods_that_come_and_go(
         assert nodes.check() == []
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"), generated.pods("other"), st.data())
 def test_assume_then_forget_changes_nothing(
     cluster: scalar.Cluster, pod: objects.Pod, other: objects.Pod, data: st.DataObject
@@ -104,6 +110,7 @@ def test_assume_then_forget_changes_nothing(
     assert before == after
 
 
+@generated.UNHURRIED
 @given(generated.clusters(), generated.pods("incoming"), st.data())
 def test_the_order_of_the_nodes_changes_nothing_but_ties(
     cluster: scalar.Cluster, pod: objects.Pod, data: st.DataObject

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import pod
+from tests.plugins.generated import UNHURRIED
 
 from stowplan.framework.snapshot import Snapshot
 from stowplan.plugins.group_size import Backlog, DeclaredSet, GroupSizes
@@ -14,6 +15,7 @@ LABELS = [{"role": role, "member": str(member)} for role in ("data", "master") f
 GROUPS = [Governed("", "", group=(("role", "data"),)), Governed("", "", group=(("role", "absent"),)), Governed("", "")]
 
 
+@UNHURRIED
 @given(st.data())
 def test_the_pods_that_wait_are_counted_as_they_come_and_go(data: st.DataObject) -> None:
     nodes, backlog = Snapshot(), Backlog()

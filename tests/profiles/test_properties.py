@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import INTERNER, ZONE, node, pod, raw_pod, spread
 from tests.builders import selector as select
+from tests.plugins.generated import UNHURRIED
 from tests.profiles.scalar import Twin
 from tests.profiles.world import EVERYTHING, World, policy
 
@@ -120,6 +121,7 @@ def feasible(world: World, asked: objects.Pod) -> set[str]:
     return {world.nodes.name(int(row)) for row in np.flatnonzero(mask)}
 
 
+@UNHURRIED
 @given(some_policies(), some_nodes(), some_pods("incoming"), st.data())
 def test_required_rules_leave_the_nodes_that_their_scalar_twin_leaves(
     rules: SchedulingPolicy, nodes: list[objects.Node], incoming: objects.Pod, data: st.DataObject
@@ -143,6 +145,7 @@ def test_required_rules_leave_the_nodes_that_their_scalar_twin_leaves(
     assert world.nodes.check() == []
 
 
+@UNHURRIED
 @given(some_policies(), some_nodes(), st.data())
 def test_no_sequence_of_placements_breaks_a_required_rule(
     rules: SchedulingPolicy, nodes: list[objects.Node], data: st.DataObject
@@ -156,6 +159,7 @@ def test_no_sequence_of_placements_breaks_a_required_rule(
     assert [row for row in world.report() if row.violated] == []
 
 
+@UNHURRIED
 @given(some_policies(), some_nodes(), some_pods("incoming"), some_pods("other"), st.data())
 def test_assume_then_forget_changes_nothing(
     rules: SchedulingPolicy, nodes: list[objects.Node], incoming: objects.Pod, other: objects.Pod, data: st.DataObject
@@ -171,6 +175,7 @@ def test_assume_then_forget_changes_nothing(
     assert before == after
 
 
+@UNHURRIED
 @given(some_policies(), some_nodes(), st.data())
 def test_the_order_of_the_nodes_changes_nothing_but_ties(
     rules: SchedulingPolicy, nodes: list[objects.Node], data: st.DataObject
@@ -187,7 +192,7 @@ def test_the_order_of_the_nodes_changes_nothing_but_ties(
     assert judged(nodes) == judged(data.draw(st.permutations(nodes)))
 
 
-@settings(max_examples=30)
+@settings(UNHURRIED, max_examples=30)
 @given(
     st.lists(st.integers(1, 4), min_size=2, max_size=4),
     st.integers(1, 12),
