@@ -113,6 +113,7 @@ def stage(choice: Choice, directory: Path, screen: Screen) -> Iterator[Stage]:
             pause=1.0,
             config=_config(directory / "config.yaml"),
             rights=kubeconfig,
+            acting="your rights",
             environment=dict(os.environ),
             fit=lambda policy, cluster: fitting.fit(policy, cluster, hosts=hosts, classes=classes),
             check=lambda: None,
@@ -130,10 +131,15 @@ def _program() -> Path:
 
 def _flatten(choice: Choice, directory: Path) -> Path:
     """One file with the chosen context alone: KUBECONFIG may be several files, and name many contexts."""
+    if choice.kubeconfig is not None and not Path(choice.kubeconfig).is_file():
+        raise Refused(f"--kubeconfig {choice.kubeconfig}: there is no such file")
     arguments = [] if choice.kubeconfig is None else ["--kubeconfig", choice.kubeconfig]
     if choice.context is not None:
         arguments += ["--context", choice.context]
-    text = Kubectl(_program(), *arguments)("config", "view", "--minify", "--flatten", "--raw")
+    try:
+        text = Kubectl(_program(), *arguments)("config", "view", "--minify", "--flatten", "--raw")
+    except ControlPlaneError as error:
+        raise Refused(f"{error} (--local starts a cluster on this machine)") from None
     path = directory / "kubeconfig"
     path.touch(mode=0o600)
     path.write_text(text)

@@ -44,6 +44,7 @@ def stage(directory: Path, screen: Screen) -> Iterator[Stage]:
             pause=0.2,
             config=_config(plane, directory / "config.yaml"),
             rights=plane.service_account(SYSTEM, RELEASE),
+            acting="the configuration and the rights of the chart's pods",
             environment={},
             fit=_as_it_is,
             check=lambda: _check(plane),

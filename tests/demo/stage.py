@@ -43,6 +43,7 @@ class Stage:
         pause: seconds between two looks at the cluster.
         config: the configuration file for Stowplan.
         rights: the kubeconfig for Stowplan.
+        acting: with whose configuration and rights Stowplan runs, for people.
         environment: variables for programs that talk to this cluster.
         fit: adapts the examples to the cluster.
         check: raises an error when a part of the cluster that the demo started has ended.
@@ -54,6 +55,7 @@ class Stage:
     pause: float
     config: Path
     rights: Path
+    acting: str
     environment: Mapping[str, str]
     fit: Callable[[Manifest, Manifest], Fitted]
     check: Callable[[], None]

@@ -26,7 +26,7 @@ MARKS: Final = {True: ("ok", "green"), False: ("NO", "bold red"), None: ("--", "
 @contextlib.contextmanager
 def running(stage: Stage, directory: Path, screen: Screen) -> Iterator[product.Stowplan]:
     """Stowplan on this machine, ready; stopped at the end."""
-    screen.step("stowplan run, on this machine, with the configuration and the rights of the chart's pods")
+    screen.step(f"stowplan run, on this machine, with {stage.acting}")
     stowplan = product.Stowplan(directory, config=stage.config, kubeconfig=stage.rights, environment=stage.environment)
     try:
         stowplan.start()

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.controlplane.nodes import Manifest
 from tests.demo import checks, state, worlds
@@ -112,6 +112,7 @@ def test_a_rule_that_it_does_not_understand_is_never_passed(path: str, value: ob
         judge(found, [])
 
 
+@settings(deadline=None)
 @given(st.permutations(NAMES))
 def test_one_per_host_passes_exactly_where_all_nodes_differ(order: list[str]) -> None:
     places = dict(zip(worlds.PLACES, order, strict=False))
@@ -120,6 +121,7 @@ def test_one_per_host_passes_exactly_where_all_nodes_differ(order: list[str]) ->
     assert judge_places(places)["one-per-host"].good is False
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(NAMES), min_size=6, max_size=6))
 def test_the_spread_over_racks_is_kept_exactly_where_no_rack_holds_two(nodes: list[str]) -> None:
     places = {f"data-{number}": node for number, node in enumerate(nodes)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 from tests.demo import picture, table, worlds
@@ -76,6 +76,7 @@ def test_every_node_set_has_its_colour() -> None:
     assert {span.style for span in styled.spans} >= set(colours.values())
 
 
+@settings(deadline=None)
 @given(
     nodes=st.lists(st.sampled_from([host.name for host in HOSTS]), min_size=11, max_size=11),
     levels=st.integers(0, 3),
