@@ -28,7 +28,6 @@ def test_the_configuration_on_the_page_means_the_defaults(tmp_path: Path) -> Non
     assert loaded.model_copy(update={"plugin_config": ()}) == settings.Settings()
     assert loaded.plugin_args(settings.InterPodAffinityArgs) == settings.InterPodAffinityArgs()
     assert loaded.plugin_args(settings.NodeResourcesFitArgs) == settings.NodeResourcesFitArgs()
-    assert loaded.plugin_args(settings.PodTopologySpreadArgs) == settings.PodTopologySpreadArgs()
 
 
 def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> None:
@@ -41,7 +40,6 @@ def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> Non
     assert {item["name"] for item in written["pluginConfig"]} == {
         "InterPodAffinity",
         "NodeResourcesFit",
-        "PodTopologySpread",
     }
 
 

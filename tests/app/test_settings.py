@@ -36,7 +36,6 @@ def test_the_defaults_are_those_of_kube_scheduler() -> None:
     assert (loaded.pod_initial_backoff_seconds, loaded.pod_max_backoff_seconds) == (1, 10)
     assert loaded.bind_timeout == timedelta(minutes=10)
     assert loaded.plugin_args(settings.InterPodAffinityArgs).hard_pod_affinity_weight == 1
-    assert loaded.plugin_args(settings.PodTopologySpreadArgs).defaulting_type == "System"
     strategy = loaded.plugin_args(settings.NodeResourcesFitArgs).scoring_strategy
     assert strategy.type == "LeastAllocated"
     assert {resource.name: resource.weight for resource in strategy.resources} == {"cpu": 1, "memory": 1}
@@ -71,11 +70,6 @@ pluginConfig:
       type: RequestedToCapacityRatio
       resources: [{name: cpu, weight: 3}, {name: nvidia.com/gpu, weight: 0}]
       requestedToCapacityRatio: {shape: [{utilization: 0, score: 0}, {utilization: 100, score: 10}]}
-- name: PodTopologySpread
-  args:
-    defaultingType: List
-    defaultConstraints:
-    - {maxSkew: 2, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, minDomains: 3}
 """,
         )
     )
@@ -104,8 +98,6 @@ pluginConfig:
         (0, 0),
         (100, 10),
     ]
-    (constraint,) = loaded.plugin_args(settings.PodTopologySpreadArgs).default_constraints
-    assert (constraint.max_skew, constraint.min_domains, constraint.node_taints_policy) == (2, 3, "Ignore")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +159,7 @@ pluginConfig:
         pytest.param("pluginConfig: [{args: {}}]", "pluginConfig[0].name: is required", id="plugin without a name"),
         pytest.param(
             "pluginConfig: [{name: NodeName, args: {}}]",
-            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity', 'PodTopologySpread',"
+            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity',"
             " not 'NodeName'",
             id="plugin without arguments",
         ),
@@ -204,29 +196,15 @@ pluginConfig:
             id="resource twice",
         ),
         pytest.param(
-            "pluginConfig: [{name: PodTopologySpread, args: {defaultConstraints: "
-            "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]",
-            "pluginConfig[0].args: defaultingType must be List when there are defaultConstraints",
-            id="constraints under System",
-        ),
-        pytest.param(
-            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
-            "[{maxSkew: 1, topologyKey: a b, whenUnsatisfiable: ScheduleAnyway}]}}]",
-            "pluginConfig[0].args.defaultConstraints[0].topologyKey: ",
-            id="no label key",
-        ),
-        pytest.param(
-            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
-            "[{topologyKey: a, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]}}]",
-            "pluginConfig[0].args.defaultConstraints[0].maxSkew: is required; "
-            "pluginConfig[0].args.defaultConstraints[0].labelSelector: unknown field",
+            "pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: x, labelSelector: {}}}]",
+            "pluginConfig[0].args.hardPodAffinityWeight: should be a valid integer, not 'x'; "
+            "pluginConfig[0].args.labelSelector: unknown field",
             id="two problems in one line",
         ),
         pytest.param(
-            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
-            "[{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, minDomains: 2}]}}]",
-            "pluginConfig[0].args.defaultConstraints[0]: minDomains needs whenUnsatisfiable DoNotSchedule",
-            id="minDomains of a preference",
+            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List}}]",
+            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity', not 'PodTopologySpread'",
+            id="default constraints are not there",
         ),
     ],
 )

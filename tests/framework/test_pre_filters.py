@@ -25,10 +25,10 @@ class Scripted:
     name: str
     answer: Answer
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Answer:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Answer:
         return self.answer
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         yield Reject(np.arange(len(nodes)) == 0, f"{self.name} filters")
 
 

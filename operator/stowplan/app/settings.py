@@ -28,7 +28,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from stowplan import errors
-from stowplan.api import base, common
+from stowplan.api import common
 from stowplan.app import documents, fields
 
 API_VERSION: Literal["config.stowplan.dev/v1alpha1"] = "config.stowplan.dev/v1alpha1"
@@ -166,39 +166,6 @@ class InterPodAffinityArgs(Section):
     """What a required affinity term of a running pod that matches the incoming one counts when scoring."""
 
 
-class DefaultConstraint(Section):
-    """A topology spread constraint without a selector, for pods that have none of their own."""
-
-    max_skew: Annotated[int, Field(ge=1)]
-    topology_key: base.LabelKey
-    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
-    min_domains: Annotated[int, Field(ge=1)] | None = None
-    node_affinity_policy: Literal["Honor", "Ignore"] = "Honor"
-    node_taints_policy: Literal["Honor", "Ignore"] = "Ignore"
-
-    @pydantic.model_validator(mode="after")
-    def _min_domains_filter(self) -> Self:
-        if self.min_domains is not None and self.when_unsatisfiable != "DoNotSchedule":
-            raise ValueError("minDomains needs whenUnsatisfiable DoNotSchedule")
-        return self
-
-
-class PodTopologySpreadArgs(Section):
-    """Arguments of PodTopologySpread."""
-
-    defaulting_type: Literal["System", "List"] = "System"
-    """System: zones (maxSkew 5) and hosts (maxSkew 3), ScheduleAnyway. List: ``defaultConstraints``."""
-    default_constraints: Annotated[tuple[DefaultConstraint, ...], Field(strict=False)] = ()
-
-    @pydantic.model_validator(mode="after")
-    def _list_is_said(self) -> Self:
-        if self.default_constraints and self.defaulting_type != "List":
-            raise ValueError("defaultingType must be List when there are defaultConstraints")
-        pairs = (f"{c.topology_key}, {c.when_unsatisfiable}" for c in self.default_constraints)
-        fields.refuse_duplicates("defaultConstraints", pairs)
-        return self
-
-
 class NodeResourcesFitConfig(Section):
     """An item of ``pluginConfig``."""
 
@@ -213,17 +180,10 @@ class InterPodAffinityConfig(Section):
     args: InterPodAffinityArgs
 
 
-class PodTopologySpreadConfig(Section):
-    """An item of ``pluginConfig``."""
-
-    name: Literal["PodTopologySpread"]
-    args: PodTopologySpreadArgs
-
-
 PluginConfig = Annotated[
-    NodeResourcesFitConfig | InterPodAffinityConfig | PodTopologySpreadConfig, Field(discriminator="name")
+    NodeResourcesFitConfig | InterPodAffinityConfig, Field(discriminator="name")
 ]
-Args = TypeVar("Args", NodeResourcesFitArgs, InterPodAffinityArgs, PodTopologySpreadArgs)
+Args = TypeVar("Args", NodeResourcesFitArgs, InterPodAffinityArgs)
 
 
 class Settings(Section):
