@@ -59,22 +59,13 @@ POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
 CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = (
     Gap(
         "spec.nodeFailure.replaceAfter",
-        "members are not replaced yet while their node is unreachable: they wait for it, or for its deletion",
+        "the pod is deleted then, and a new one is made once its node confirms that it has stopped, is deleted, or is"
+        " tainted node.kubernetes.io/out-of-service",
         lambda s: s.node_failure.replace_after is not None,
     ),
     Gap(
-        "spec.nodeFailure.volumes",
-        "claims are not given up yet: the member waits for its volumes",
-        lambda s: s.node_failure.volumes == "ReplaceIfNodeGone",
-    ),
-    Gap(
-        "spec.updateStrategy.order",
-        "sets are updated in the order of nodeSets",
-        lambda s: bool(s.update_strategy.order),
-    ),
-    Gap(
         "spec.updateStrategy.partition",
-        "all members are updated",
+        "members below the partition are not updated, but one that loses its pod comes back with the new template",
         lambda s: s.update_strategy.partition > 0,
     ),
 )

@@ -1,0 +1,92 @@
+"""What a SchedulingPolicy says about itself: its pods, its rules, its conditions.
+
+Pure; called by ``handlers`` with what the scheduling loop counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from stowplan.api import common, conditions, support
+from stowplan.api import policy as api
+
+_NAMED = 3
+_MOST_ROWS = 256
+"""Entries of status.domains: violated ones first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyFacts:
+    """What the scheduling loop knows of a policy.
+
+    Attributes:
+        pods: its pods, counted.
+        domains: where they are, by rule and group.
+        shadow: in mode DryRun, what it would have done.
+        overridden_by: names of policies that take pods which this one selects too.
+        error: why the scheduler cannot use the policy; "" where it does.
+    """
+
+    pods: api.PodCounts = field(default_factory=api.PodCounts)
+    domains: tuple[api.DomainStatus, ...] = ()
+    shadow: api.Shadow = field(default_factory=api.Shadow)
+    overridden_by: tuple[str, ...] = ()
+    error: str = ""
+
+
+def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> api.SchedulingPolicyStatus:
+    """The status to write."""
+    verdicts = _verdicts(policy.spec, facts)
+    kept = policy.status.conditions
+    for verdict in verdicts:
+        observed = verdict.model_copy(update={"observed_generation": policy.metadata.generation})
+        kept = conditions.set_condition(kept, observed, now=now)
+    good = {api.ACCEPTED: "True", api.SATISFIED: "True", api.CONFLICTED: "False", api.READY: "True"}
+    bad = next((each.reason for each in verdicts if each.status != good[each.type]), "")
+    rows = sorted(facts.domains, key=lambda row: not row.violated)[:_MOST_ROWS]
+    return api.SchedulingPolicyStatus(
+        observed_generation=policy.metadata.generation,
+        pods=facts.pods,
+        domains=tuple(rows),
+        violations=sum(row.violated for row in facts.domains),
+        shadow=facts.shadow,
+        conditions=kept,
+        summary=api.PolicySummary(pods=f"{facts.pods.bound}/{facts.pods.governed}", reason=bad),
+    )
+
+
+def _verdicts(spec: api.SchedulingPolicySpec, facts: PolicyFacts) -> tuple[common.Condition, ...]:
+    gaps = support.unsupported(spec)
+    if facts.error:
+        accepted = _condition(api.ACCEPTED, "False", "Invalid", facts.error)
+    elif gaps:
+        accepted = _condition(api.ACCEPTED, "True", "AcceptedInPart", "; ".join(gaps))
+    else:
+        accepted = _condition(api.ACCEPTED, "True", "Accepted", "the policy is in force")
+    violated = [row for row in facts.domains if row.violated]
+    if violated:
+        shown = ", ".join(f"{row.rule} ({row.group})" if row.group else row.rule for row in violated[:_NAMED])
+        more = f" and {len(violated) - _NAMED} more" if len(violated) > _NAMED else ""
+        satisfied = _condition(api.SATISFIED, "False", "RulesViolated", f"running pods break {shown}{more}")
+    else:
+        satisfied = _condition(api.SATISFIED, "True", "NoViolations", "running pods break no rule")
+    if facts.overridden_by:
+        others = ", ".join(facts.overridden_by)
+        conflicted = _condition(
+            api.CONFLICTED, "True", "Overridden", f"pods that this policy selects are governed by {others}"
+        )
+    else:
+        conflicted = _condition(api.CONFLICTED, "False", "NoConflict", "no other policy takes its pods")
+    if facts.error:
+        ready = _condition(api.READY, "False", "Invalid", facts.error)
+    elif facts.overridden_by:
+        ready = _condition(api.READY, "False", "Overridden", conflicted.message)
+    else:
+        ready = _condition(api.READY, "True", "InForce", "the policy is in force")
+    return accepted, satisfied, conflicted, ready
+
+
+def _condition(type_: str, status_: Literal["True", "False"], reason: str, message: str) -> common.Condition:
+    return common.Condition(type=type_, status=status_, reason=reason, message=message[:1024])

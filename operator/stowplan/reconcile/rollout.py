@@ -1,0 +1,135 @@
+"""Members get a changed template: which of them is replaced next, and what it waits for.
+
+Called by ``decide`` for what is left when members have been repaired and counted. The sets are updated one after the
+other; inside a set at most so many members are unavailable as the update strategy, the disruption budget and the
+majority of a quorum set allow. A template that the API server refuses is found out before anybody is given up for it,
+and one that never gets ready stops the rollout after its first members. Members that are outdated and not ready are
+replaced whatever the order is, so a broken rollout is rolled back (or forward) by changing the spec.
+"""
+
+from __future__ import annotations
+
+from stowplan.reconcile import specs
+from stowplan.reconcile.actions import CheckTemplate, Delete, Evict
+from stowplan.reconcile.classify import Group, Member, State, majority
+from stowplan.reconcile.observed import Observed
+from stowplan.reconcile.plan import Draft
+
+WHY = "it has an older template"
+CHANGE = "replace the pod: it has an older template"
+_REPAIRED = frozenset({State.LOST, State.FAILED, State.SUCCEEDED, State.UNREACHABLE})
+"""States that ``repair`` sees to."""
+
+
+def ordered(observed: Observed, groups: tuple[Group, ...]) -> list[Group]:
+    """The sets in the order of the update strategy: by the first entry that is their name or one of their roles."""
+    order = observed.cluster.spec.update_strategy.order
+
+    def position(group: Group) -> int:
+        names = (group.name, *(group.spec.roles if group.spec is not None else ()))
+        return min((order.index(name) for name in names if name in order), default=len(order))
+
+    return sorted((group for group in groups if group.spec is not None), key=position)
+
+
+def limit(observed: Observed, group: Group) -> int:
+    """How many members of the set may be unavailable at once by our own doing."""
+    if group.spec is None:
+        return 0
+    spec = observed.cluster.spec
+    allowed = (spec.update_strategy.max_unavailable, spec.disruption_budget.max_unavailable)
+    return min(specs.spare(group.spec, each, group.size) for each in allowed)
+
+
+def outdated(observed: Observed, group: Group) -> list[Member]:
+    """Members that are to be replaced, those that serve last, and from the highest ordinal down."""
+    partition = observed.cluster.spec.update_strategy.partition
+    found = [member for member in group.members if member.live and member.outdated and member.ordinal >= partition]
+    return sorted(found, key=lambda member: (member.ready, -member.ordinal))
+
+
+def roll(observed: Observed, groups: tuple[Group, ...], draft: Draft, *, held_by: str) -> None:
+    """Replace outdated members, as many as may go now.
+
+    Args:
+        observed: the cluster.
+        groups: its members.
+        draft: where the writes go.
+        held_by: what keeps running members from being replaced now; "" where nothing does.
+    """
+    before = ""
+    for group in ordered(observed, groups):
+        todo = outdated(observed, group)
+        if observed.cluster.spec.update_strategy.type == "OnDelete":
+            for member in todo:
+                draft.hold(member.name, CHANGE, "updateStrategy.type is OnDelete: delete the pod")
+            continue
+        if todo:
+            _roll_group(observed, group, todo, draft, held_by=held_by, before=before)
+        never = bool(todo) and limit(observed, group) == 0  # waiting for it would hold up the others for ever
+        if not before and not never and (todo or not group.settled):
+            before = f"node set {group.name} is updated first"
+
+
+def _roll_group(
+    observed: Observed, group: Group, todo: list[Member], draft: Draft, *, held_by: str, before: str
+) -> None:
+    assert group.spec is not None
+    verdict = observed.templates.get(group.revision)
+    if verdict is None:
+        draft.do(CheckTemplate(
+            name=specs.budget_name(observed.cluster.metadata.name, group.name), revision=group.revision,
+            manifest=specs.probe(observed.cluster, group.spec),
+        ))  # fmt: skip
+        held_by = held_by or "the API server has not judged the new template yet"
+    elif verdict:
+        held_by = f"the API server refuses the new template: {verdict}"
+    elif group.surplus:
+        held_by = held_by or "the node set is being scaled down"
+    elif observed.missing_policy:
+        held_by = f"SchedulingPolicy {observed.missing_policy} not found"
+    allowed = limit(observed, group)
+    unavailable = group.size - group.ready
+    unfinished = unavailable - sum(member.live and member.outdated and not member.ready for member in group.members)
+    for member in todo:
+        if member.state in _REPAIRED:
+            continue
+        assert member.pod is not None
+        uid = member.pod.metadata.uid
+        why = held_by
+        if member.ready:
+            why = why or before or _no_room(observed, group, allowed=allowed, unavailable=unavailable)
+        elif member.placed and unfinished >= max(1, allowed):
+            why = why or _waiting(group)
+        if why:
+            draft.hold(member.name, CHANGE, why)
+        elif not member.placed:
+            draft.do(Delete(kind="Pod", name=member.name, uid=uid, why=WHY))
+        else:
+            draft.do(Evict(name=member.name, uid=uid, why=WHY))
+            unavailable += member.ready
+            unfinished += 1
+
+
+def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int) -> str:
+    """Why no ready member of the set may be replaced; "" where one may."""
+    if unavailable < allowed:
+        return ""
+    if allowed:
+        return _waiting(group)
+    if observed.cluster.spec.disruption_budget.max_unavailable in {0, "0%"}:
+        return "disruptionBudget.maxUnavailable is 0"
+    if observed.cluster.spec.update_strategy.max_unavailable in {0, "0%"}:
+        return "updateStrategy.maxUnavailable is 0"
+    return (
+        f"a quorum set of {group.size} needs {majority(group.size)} ready members and has none to spare: delete the pod"
+        " yourself to update it"
+    )
+
+
+def _waiting(group: Group) -> str:
+    """Whom the next step waits for."""
+    waited = next((member for member in group.members if not member.ready), None)
+    if waited is None:
+        return f"{group.size - len(group.members)} members are not there yet"
+    return f"{waited.name} is not ready: {waited.reason}"
