@@ -24,7 +24,9 @@ class NodeVolumeLimits:
     """Keep pods off nodes that could not attach their volumes."""
 
     name = "NodeVolumeLimits"
-    requeue_on = frozenset({ClusterEvent.CSI_NODE, ClusterEvent.POD_REMOVED, ClusterEvent.CLAIM})
+    requeue_on = frozenset(
+        {ClusterEvent.CSI_NODE, ClusterEvent.POD_REMOVED, ClusterEvent.CLAIM, ClusterEvent.VOLUME_ATTACHMENT}
+    )
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
         """Nothing to say about pods without claims."""
