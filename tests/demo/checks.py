@@ -122,11 +122,11 @@ def _groups(members: Iterable[Member], keys: Sequence[str]) -> dict[str, list[Me
 
 
 def _shape(counts: Counter[str]) -> str:
-    """`2+2+1`, or `6 times 1 and 24 times 0` where there are many domains."""
+    """`2+2+1`, or `≤1` where there are many domains."""
     numbers = sorted(counts.values(), reverse=True)
     if len(numbers) <= 6:
         return "+".join(map(str, numbers)) or "0"
-    return " and ".join(f"{times} times {number}" for number, times in sorted(Counter(numbers).items(), reverse=True))
+    return f"≤{numbers[0]}"
 
 
 def _separate(rule: Manifest, where: Where) -> Check:

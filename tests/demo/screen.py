@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
 from rich.rule import Rule
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 EVERY: Final = 2.0
@@ -27,7 +26,7 @@ SVG_FORMAT: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <style>
 .{unique_id}-matrix {{ font-family: Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
+  font-size: 20.26px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
 {styles}
 </style>
 <defs>
@@ -44,6 +43,15 @@ SVG_FORMAT: Final = """\
 </svg>
 """  # noqa: E501
 """rich's own, less the window's buttons and the fonts that it loads from elsewhere, which no image in a page may."""
+
+THEME: Final = TerminalTheme(
+    (22, 25, 31), (222, 226, 230),
+    [(22, 25, 31), (240, 98, 98), (126, 211, 113), (236, 194, 95), (98, 165, 245), (218, 128, 232), (94, 214, 222),
+     (222, 226, 230)],
+    [(96, 104, 117), (255, 130, 130), (150, 232, 138), (248, 214, 120), (130, 188, 255), (240, 150, 250),
+     (120, 230, 238), (255, 255, 255)],
+)  # fmt: skip
+"""Colours of the SVG: background, text, and the eight of a terminal, plain and bright."""
 
 
 class Screen:
@@ -69,10 +77,10 @@ class Screen:
         """Say what comes next."""
         self.show(Text(f"==> {self.seconds:4.1f} s  ", "dim").append(doing, "not dim"))
 
-    def title(self, text: str) -> None:
+    def title(self, text: str, *, record: bool = True) -> None:
         """Begin a part of the report."""
-        self.show(Text())
-        self.show(Rule(text, align="left", style="dim", characters="─"))
+        self.show(Text(), record=record)
+        self.show(Rule(text, align="left", style="dim", characters="─"), record=record)
 
     def show(self, what: RenderableType, *, record: bool = True) -> None:
         """Print a renderable or a text, which is taken as it is."""
@@ -82,10 +90,6 @@ class Screen:
         self._console.print(what, soft_wrap=soft)
         if record:
             self._record.print(what, soft_wrap=soft)
-
-    def record(self, what: RenderableType) -> None:
-        """Put something into the SVG only."""
-        self._record.print(what)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType, str], None]]:
@@ -115,9 +119,5 @@ class Screen:
         Raises:
             OSError: it cannot be written there.
         """
-        path.write_text(self._record.export_svg(title="make demo", code_format=SVG_FORMAT, unique_id="demo"))
-
-
-def framed(text: Text) -> Panel:
-    """A text that must not be overlooked."""
-    return Panel(text, box=box.ROUNDED, expand=False)
+        text = self._record.export_svg(title="make demo", theme=THEME, code_format=SVG_FORMAT, unique_id="demo")
+        path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")

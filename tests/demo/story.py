@@ -53,10 +53,10 @@ def play(stage: Stage, stowplan: product.Stowplan, screen: Screen, *, timeout: f
 
     screen.title("$ kubectl get schpol,stc")
     screen.show(stage.kubectl("get", "schpol,stc", "-n", NAMESPACE).rstrip())
-    screen.title("conditions")
+    screen.title("conditions", record=False)
     screen.show(_conditions(state), record=False)
     pod = next(member.name for member in state.members if member.volumes)
-    screen.title(f"$ stowplan explain {pod} -n {NAMESPACE}")
+    screen.title(f"$ stowplan explain {pod} -n {NAMESPACE}", record=False)
     screen.show(product.command("explain", pod, "-n", NAMESPACE, kubeconfig=stage.kubeconfig,
                                 environment=stage.environment), record=False)  # fmt: skip
     screen.title("the members in their failure domains")
