@@ -156,8 +156,8 @@ def _boxed(title: str, lines: Block) -> Block:
     """The lines with a frame around them, and the title in it."""
     lines = _padded([*lines, Text(" " * (len(title) + 3))])[:-1]
     width = len(lines[0]) if lines else len(title) + 3
-    top = Text("╭ ", FRAME).append(title, "bold").append(f" {'─' * (width - len(title) - 2)}╮", FRAME)
-    body = [Text("│", FRAME).append_text(line).append("│", FRAME) for line in lines]
+    top = Text().append("╭ ", FRAME).append(title, "bold").append(f" {'─' * (width - len(title) - 2)}╮", FRAME)
+    body = [Text().append("│", FRAME).append_text(line).append("│", FRAME) for line in lines]
     return [top, *body, Text(f"╰{'─' * width}╯", FRAME)]
 
 

@@ -23,7 +23,7 @@ EVERY: Final = 2.0
 SVG_WIDTH: Final = 104
 
 SVG_FORMAT: Final = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve">
 <style>
 .{unique_id}-matrix {{ font-family: Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
   font-size: 20.26px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
@@ -48,7 +48,7 @@ THEME: Final = TerminalTheme(
     (22, 25, 31), (222, 226, 230),
     [(22, 25, 31), (240, 98, 98), (126, 211, 113), (236, 194, 95), (98, 165, 245), (218, 128, 232), (94, 214, 222),
      (222, 226, 230)],
-    [(96, 104, 117), (255, 130, 130), (150, 232, 138), (248, 214, 120), (130, 188, 255), (240, 150, 250),
+    [(118, 126, 140), (255, 130, 130), (150, 232, 138), (248, 214, 120), (130, 188, 255), (240, 150, 250),
      (120, 230, 238), (255, 255, 255)],
 )  # fmt: skip
 """Colours of the SVG: background, text, and the eight of a terminal, plain and bright."""
