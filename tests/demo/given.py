@@ -160,7 +160,11 @@ def _ask(choice: Choice, kubectl: Kubectl) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused("nobody is there to ask: --yes uses this cluster, --local starts one on this machine")
-    if input("Continue? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Continue? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise Refused("nothing has been touched; `make demo ARGS=--local` starts a cluster on this machine")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tests.controlplane import binaries
 from tests.controlplane.fixtures import NewControlPlane
 from tests.controlplane.plane import ControlPlane, Options
 from tests.demo import local
@@ -113,6 +114,19 @@ def test_what_is_not_ready_in_time_is_told_with_its_reason(tmp_path: Path) -> No
     assert "search-data-5: " in error
     logs = next(line for line in error.splitlines() if line.startswith("logs: "))
     assert (Path(logs.removeprefix("logs: ")) / "stowplan.log").exists()
+    assert not children(tmp_path)
+
+
+def test_kept_it_can_be_tried_out_until_it_is_interrupted(tmp_path: Path) -> None:
+    with started(tmp_path, "--keep") as demo:
+        assert demo.stdout is not None
+        kubeconfig = next(line for line in demo.stdout if "export KUBECONFIG=" in line).strip().partition("=")[2]
+        (kubectl,) = (tool for tool in binaries.TOOLS if tool.name == "kubectl")
+        command = [binaries.ensure(tools=(kubectl,))["kubectl"], "--kubeconfig", kubeconfig, "get", "stc", "-A"]
+        assert "11/11" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(30) == 0
+    assert not list(tmp_path.iterdir())
     assert not children(tmp_path)
 
 
