@@ -198,14 +198,15 @@ class Replica:
             file.seek(self._start)
             return file.read().decode(errors="replace")
 
-    def said(self, message: str) -> list[dict[str, Any]]:
-        """The records with this message."""
-        return [record for record in self.lines() if record.get("msg") == message]
+    def said(self, message: str, **facts: object) -> list[dict[str, Any]]:
+        """The records with this message and these facts."""
+        wanted = {"msg": message, **facts}.items()
+        return [record for record in self.lines() if wanted <= record.items()]
 
-    def wait_said(self, message: str, *, within: float = 30) -> dict[str, Any]:
-        """The first record with this message, once it is there."""
-        self._process.wait_ready(lambda: bool(self.said(message)), timeout=within)
-        return self.said(message)[0]
+    def wait_said(self, message: str, *, within: float = 30, **facts: object) -> dict[str, Any]:
+        """The first record with this message and these facts, once it is there."""
+        self._process.wait_ready(lambda: bool(self.said(message, **facts)), timeout=within)
+        return self.said(message, **facts)[0]
 
     def tail(self, lines: int = 30) -> str:
         """The end of its log."""

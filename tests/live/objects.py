@@ -6,6 +6,7 @@ minutes after which every waiting pod is tried again anyway.
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,6 +121,11 @@ def pod_path(namespace: str, name: str) -> str:
 
 def claim_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+
+
+async def create_all(api: Api, manifests: Iterable[Manifest]) -> None:
+    """Create many objects at a time."""
+    await asyncio.gather(*(api.create(each) for each in manifests))
 
 
 async def bound(api: Api, namespace: str, name: str, *, within: float = PATIENCE) -> Manifest:

@@ -67,6 +67,20 @@ async def serve(settings: Settings, *, context: str | None) -> None:
         await _Process(settings, context).run()
     except asyncio.CancelledError:
         log.info("stopped")
+    except ExceptionGroup as group:  # a task group wraps whatever ends it
+        expected = _expected(group)
+        if expected is None:
+            raise
+        raise expected from None
+
+
+def _expected(group: ExceptionGroup[Exception]) -> errors.StowplanError | None:
+    """The first error that a user may see; None where there is a defect among the errors."""
+    told, defects = group.split(errors.StowplanError)
+    first: Exception | None = told if defects is None else None
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, errors.StowplanError) else None
 
 
 class _Process:

@@ -43,7 +43,7 @@ class Feed:
 
     Attributes:
         reflectors: one per kind; ``run`` each of them.
-        waiting: uids of the pods that are ours, have no node yet and are not going away.
+        waiting: by uid, the newest state of the pods that are ours, have no node yet and are not going away.
         on_pod: called with each pod that was added, changed or removed; for the controllers.
         on_storage: called with each storage object.
     """
@@ -63,7 +63,7 @@ class Feed:
         self._names = names
         self._clock = clock
         self._on_change = on_change
-        self.waiting: set[str] = set()
+        self.waiting: dict[str, PodInfo] = {}
         self.on_pod: Callable[[PodInfo], None] = _nobody
         self.on_storage: Callable[[objects.KubeObject], None] = _nobody
         self.reflectors = tuple(self._reflectors(api))
@@ -125,7 +125,7 @@ class Feed:
         happened = self._cache.put_pod(pod)
         ours = pod.scheduler_name in self._names
         if ours and not pod.node_name and not pod.finished and not pod.terminating:
-            self.waiting.add(pod.uid)
+            self.waiting[pod.uid] = pod
             if not self._cache.is_assumed(pod.uid):
                 self._board.waits(pod)
                 self._scheduler.queue.put(pod, self._clock())
@@ -135,7 +135,7 @@ class Feed:
         return happened
 
     def _settled(self, uid: str) -> None:
-        self.waiting.discard(uid)
+        self.waiting.pop(uid, None)
         self._board.settled(uid)
         self._scheduler.queue.remove(uid)
 

@@ -184,10 +184,11 @@ class SchedulingLoop:
     def _undo(self, placed: Placed, message: str, started: float) -> None:
         now = self._clock()
         log.warning("not bound", pod=placed.pod.key, node=placed.decision.node, reason=message)
-        retry = placed.pod.uid in self._feed.waiting
-        self._scheduler.undo(placed, now, retry=retry)
-        if retry:
-            self._board.waits(placed.pod)
-            self._reporter.failed(placed.pod, message)
+        newest = self._feed.waiting.get(placed.pod.uid)
+        self._scheduler.undo(placed, now, retry=newest is not None)
+        if newest is not None:
+            self._scheduler.queue.put(newest, now)  # it may have been changed while it was in flight
+            self._board.waits(newest)
+            self._reporter.failed(newest, message)
             self._observer.incoming("backoff", "ScheduleAttemptFailure")
         self._observer.attempt("error", placed.framework.name, now - started)
