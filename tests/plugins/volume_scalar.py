@@ -306,7 +306,7 @@ def too_many(pod: PodInfo, node: objects.Node, nodes: Snapshot) -> bool:
     csi_node = catalog.csi_nodes.get(node.metadata.name)
     limits = {
         each.name: each.allocatable.count
-        for each in (csi_node.spec.drivers if csi_node else ())
+        for each in ((csi_node.spec.drivers or ()) if csi_node else ())
         if each.allocatable is not None and each.allocatable.count is not None
     }
     here: dict[tuple[str, str], str] = {}

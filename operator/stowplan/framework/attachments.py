@@ -254,6 +254,6 @@ def _limits(raw: objects.CSINode | None) -> Mapping[str, tuple[str, int]]:
         return {}
     return {
         each.name: (raw.metadata.name, each.allocatable.count)
-        for each in raw.spec.drivers
+        for each in raw.spec.drivers or ()
         if each.allocatable is not None and each.allocatable.count is not None
     }

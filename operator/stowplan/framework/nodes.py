@@ -269,7 +269,7 @@ class NodeTable:
 
 
 def _image_sizes(node: objects.Node) -> dict[str, int]:
-    return {name: image.size_bytes for image in node.status.images for name in image.names}
+    return {name: image.size_bytes for image in node.status.images for name in image.names or ()}
 
 
 def _annotated(node: objects.Node, key: str) -> int:

@@ -324,7 +324,8 @@ class NodeCondition(Struct):
 
 
 class ContainerImage(Struct):
-    names: list[str] = []
+    names: list[str] | None = None
+    """The API writes null for none."""
     size_bytes: int = 0
 
 
@@ -412,12 +413,12 @@ class VolumeNodeResources(Struct):
 class CSINodeDriver(Struct):
     name: str
     node_id: str = msgspec.field(default="", name="nodeID")
-    topology_keys: list[str] = []
     allocatable: VolumeNodeResources | None = None
 
 
 class CSINodeSpec(Struct):
-    drivers: list[CSINodeDriver] = []
+    drivers: list[CSINodeDriver] | None = None
+    """The API writes null for none."""
 
 
 class CSINode(KubeObject):
