@@ -59,7 +59,7 @@ unit: $(READY) ## Tests that need no control plane
 
 .PHONY: e2e
 e2e: $(READY) tools ## Tests on a real control plane
-	@$(PY) -m pytest -q -m e2e $(ARGS)
+	@$(PY) -m pytest -q -m e2e -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Format, lint, types, import contracts, generated files

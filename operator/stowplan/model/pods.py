@@ -17,6 +17,8 @@ import msgspec
 from stowplan.api import common
 from stowplan.model import objects, requests, selectors
 
+Ask = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]
+
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -73,6 +75,8 @@ class PodClass:
         requests: resource to amount (milli-CPU, bytes, units), without the pod itself.
         nonzero: (milli-CPU, bytes) for scores, once the pod is on a node, see ``model.requests.nonzero``.
         scored: what the pod counts for in scores while it looks for a node, see ``model.requests.scored``.
+        ask: ``requests`` and ``scored`` as one hashable value, for what depends on nothing else of the class: members
+            of a StatefulCluster have labels, and so classes, of their own and ask for the same.
         node_selector: ``spec.nodeSelector`` as requirements on labels.
         node_affinity: required node affinity, or ``None``.
         preferred_nodes: (weight, term) of the preferred node affinity.
@@ -88,6 +92,7 @@ class PodClass:
     requests: Mapping[str, int]
     nonzero: tuple[int, int]
     scored: Mapping[str, int]
+    ask: Ask
     node_selector: frozenset[selectors.Requirement]
     node_affinity: selectors.NodeSelector | None
     preferred_nodes: tuple[tuple[int, selectors.NodeTerm], ...]
@@ -311,13 +316,15 @@ def build_class(raw: objects.Pod) -> PodClass:
 
     required_nodes = node.required_during_scheduling_ignored_during_execution
     total = requests.pod_requests(raw, {})
+    scored = requests.scored(raw)
     return PodClass(
         namespace=meta.namespace,
         labels=meta.labels,
         terminating=meta.deletion_timestamp is not None,
         requests=total,
         nonzero=requests.nonzero(raw, total),
-        scored=requests.scored(raw),
+        scored=scored,
+        ask=(tuple(sorted(total.items())), tuple(sorted(scored.items()))),
         node_selector=frozenset(selectors.equals(key, value) for key, value in spec.node_selector.items()),
         node_affinity=selectors.compile_node_selector(required_nodes) if required_nodes else None,
         preferred_nodes=tuple(

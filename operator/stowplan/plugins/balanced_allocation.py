@@ -36,7 +36,7 @@ class NodeResourcesBalancedAllocation:
         cls = pod.cls
         if not any(usage.asked(cls, each.name, defaults=False) for each in self._resources):
             return None
-        kept = nodes.kept((self, cls), lambda some: self._scores(cls, nodes, some))
+        kept = nodes.kept((self, cls.ask), lambda some: self._scores(cls, nodes, some))
         return kept[rows].astype(np.int64)
 
     def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:

@@ -13,6 +13,9 @@ _LEAST = 23 * _MIB
 _MOST_PER_CONTAINER = 1000 * _MIB
 
 
+Images = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 class ImageLocality:
     """Prefer nodes that have the pod's images, by their size and by how many nodes have them."""
 
@@ -20,11 +23,13 @@ class ImageLocality:
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """0 for up to 23 MiB, 100 for 1000 MiB a container; nothing to say where that gives 0 everywhere."""
-        memory: dict[PodClass, tuple[int, Scores | None]] = nodes.once(self, dict)
-        version, scores = memory.get(pod.cls, (-1, None))
+        cls = pod.cls
+        memory: dict[Images, tuple[int, Scores | None]] = nodes.once(self, dict)
+        images = (cls.images, cls.volume_images)
+        version, scores = memory.get(images, (-1, None))
         if version != nodes.images_version:
-            scores = _scores(pod.cls, nodes)
-            memory[pod.cls] = (nodes.images_version, scores)
+            scores = _scores(cls, nodes)
+            memory[images] = (nodes.images_version, scores)
         return None if scores is None else scores[rows]
 
 

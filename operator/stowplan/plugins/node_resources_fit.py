@@ -69,8 +69,8 @@ class NodeResourcesFit:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """One reason per resource, in kube-scheduler's order; unresolvable where an empty node would be too small."""
-        checks = nodes.once((self, pod.cls), lambda: self._checks(pod.cls.requests))
-        verdicts = nodes.kept((self, pod.cls), lambda rows: _verdicts(checks, nodes, rows))
+        checks = nodes.once((self, pod.cls.ask), lambda: self._checks(pod.cls.requests))
+        verdicts = nodes.kept((self, pod.cls.ask), lambda rows: _verdicts(checks, nodes, rows))
         for group, codes in enumerate(verdicts):
             found = int(np.bitwise_or.reduce(codes))
             if not found:
@@ -84,7 +84,7 @@ class NodeResourcesFit:
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
         """The weighted mean over the resources."""
-        kept = nodes.kept((self, pod.cls, "score"), lambda some: self._scores(pod.cls, nodes, some))
+        kept = nodes.kept((self, pod.cls.ask, "score"), lambda some: self._scores(pod.cls, nodes, some))
         return kept[rows].astype(np.int64)
 
     def _checks(self, asked: Mapping[str, int]) -> _Checks:
