@@ -196,6 +196,7 @@ class Api:
         params: Mapping[str, str] | None = None,
         seconds: float | None = None,
         repeat: bool = False,
+        attempts: int | None = None,
     ) -> bytes:
         """Send a request, again where that is safe (see the module), and return the body of its success.
 
@@ -207,6 +208,7 @@ class Api:
             params: the query.
             seconds: for one attempt, instead of the default timeout.
             repeat: repeating the request after an unknown outcome does no harm.
+            attempts: how often it is sent at most, instead of the session's number.
 
         Raises:
             ApiError: the answer was a failure (NotFound, Conflict, Gone for 404, 409, 410).
@@ -216,8 +218,9 @@ class Api:
         limit = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
         pause = pacing.Backoff()
         renewed = False
-        for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
+        most = self._attempts if attempts is None else attempts
+        for attempt in range(1, most + 1):
+            last = attempt == most
             await self._limiter.wait()
             try:
                 async with self._open(

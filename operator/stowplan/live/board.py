@@ -85,6 +85,15 @@ class PolicyBoard:
             error=self.policies.problems.get(key, ""),
         )
 
+    def broken(self, key: str, cluster: str) -> tuple[str, ...]:
+        """Names of the policy's rules that the members of one StatefulCluster break where they are. Raises KeyError."""
+        nodes = self.scheduler.cache.snapshot
+        seen = {*nodes.classes(), *self._backlog.classes()}
+        alone = {cls.cluster for cls in seen if nodes.policy_of(cls) == key} <= {cluster}
+        rows = (row for row in self.policies.report(key, nodes) if row.violated)
+        mine = (row.rule for row in rows if alone or row.group.partition("/")[0] == cluster)
+        return tuple(dict.fromkeys(mine))
+
     def look(self) -> None:
         """Sees which domains are out; swaps the profiles when that has changed."""
         nodes = self.scheduler.cache.snapshot

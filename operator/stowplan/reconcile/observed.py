@@ -141,6 +141,21 @@ def node_view(node: Node) -> NodeView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sight:
+    """The members of a StatefulCluster as the scheduling loop sees them.
+
+    Attributes:
+        policy: the key of the policy that governs them, or "".
+        broken: names of its rules that they break where they are now.
+        nodes: of the nodes asked for, those that exist.
+    """
+
+    policy: str = ""
+    broken: tuple[str, ...] = ()
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """All that one decision is made from.
 

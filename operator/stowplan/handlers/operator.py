@@ -1,0 +1,246 @@
+"""The controllers as one thing that ``app`` runs while this process leads.
+
+``Operator.run`` starts a thread with an event loop of its own, in which kopf and the work queues live, and ends with
+it. What the scheduling loop sees of pods and claims comes in through ``pod_changed`` and ``object_changed``, which only
+note a key; noted keys cross over to the other thread a few times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import kopf
+import structlog
+
+from stowplan.api import cluster, common
+from stowplan.errors import StowplanError
+from stowplan.handlers import watching
+from stowplan.handlers.clusters import ClusterController
+from stowplan.handlers.observer import Observer
+from stowplan.handlers.policies import EVERYTHING, PolicyController
+from stowplan.handlers.queue import Pace, WorkQueue
+from stowplan.handlers.world import Bridge, World
+from stowplan.kube import config, session
+from stowplan.model import objects
+from stowplan.model.pods import PodInfo
+
+log = structlog.get_logger(__name__)
+
+NOTED: Final = 0.1
+"""Seconds that changed keys are gathered before they cross over to the operator's thread."""
+STOP: Final = 15.0
+"""Seconds that the operator's thread may take to end; kopf takes up to 5 s for what hangs."""
+
+
+class OperatorFailed(StowplanError):  # noqa: N818
+    """The operator's thread has ended by itself; the process should end, and be started again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How often the controllers look, in seconds.
+
+    Attributes:
+        resync: look at every object this often although nothing has changed.
+        policy_status: least time between two looks at the status of one policy.
+        workers: StatefulClusters worked on at the same time.
+    """
+
+    resync: float = 60.0
+    policy_status: float = 1.0
+    workers: int = 8
+
+
+class Operator:
+    """The controllers of StatefulClusters and SchedulingPolicies.
+
+    Args:
+        target: the API server.
+        world: the scheduling loop; called in the event loop that ``run`` is called in.
+        policy_of: the key of the policy that governs a pod, or ""; called for each change of a pod.
+        timing: how often to look.
+        qps: client-side limit of requests a second; 0 is unlimited.
+        now: the time, UTC.
+
+    Attributes:
+        ready: set while kopf watches and the policies are in force.
+    """
+
+    def __init__(
+        self,
+        target: config.Cluster,
+        world: World,
+        policy_of: Callable[[PodInfo], str],
+        *,
+        timing: Timing,
+        qps: float = 0.0,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self.target = target
+        self.world = world
+        self.timing = timing
+        self.qps = qps
+        self.now = now
+        self._policy_of = policy_of
+        self._noted: tuple[set[str], set[str]] = (set(), set())
+        self._inside: _Inside | None = None
+        self.ready = threading.Event()
+
+    # ------------------------------------------------------------ in the scheduling loop
+
+    async def run(self) -> None:
+        """Run the controllers until cancelled; nothing is written any more when it returns.
+
+        Raises:
+            OperatorFailed: the operator's thread has ended by itself.
+        """
+        here = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        inside = self._inside = _Inside(self, here)
+
+        def main() -> None:
+            try:
+                inside.main()
+            finally:
+                here.call_soon_threadsafe(ended.set)
+
+        thread = threading.Thread(target=main, name="operator", daemon=True)
+        thread.start()
+        crossing = here.create_task(self._cross())
+        try:
+            await ended.wait()
+            raise OperatorFailed(f"the operator has stopped: {inside.failure or 'kopf ended'}")
+        finally:
+            crossing.cancel()
+            self.ready.clear()
+            inside.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), STOP)
+            if not ended.is_set():
+                log.error("the operator's thread does not end", seconds=STOP)
+            self._inside = None
+
+    def pod_changed(self, pod: PodInfo) -> None:
+        """A pod has come, changed or gone: its cluster and its policy look again."""
+        clusters, policies = self._noted
+        if pod.cls.cluster:
+            clusters.add(f"{pod.namespace}/{pod.cls.cluster}")
+        if policy := self._policy_of(pod):
+            policies.add(policy)
+
+    def object_changed(self, obj: objects.KubeObject) -> None:
+        """Some other object has changed: if it is labelled as a cluster's, that looks again."""
+        name = obj.metadata.labels.get(common.LABEL_CLUSTER)
+        if name is not None:
+            self._noted[0].add(f"{obj.metadata.namespace}/{name}")
+
+    async def _cross(self) -> None:
+        while True:
+            await asyncio.sleep(NOTED)
+            if any(self._noted) and self._inside is not None:
+                clusters, policies = self._noted
+                self._noted = (set(), set())
+                self._inside.wake(clusters, policies)
+
+
+class _Inside:
+    """What lives in the operator's thread."""
+
+    def __init__(self, owner: Operator, outside: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._bridge = Bridge(outside)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = threading.Event()
+        self._synced = asyncio.Event()
+        self.failure = ""
+
+    def main(self) -> None:
+        """The thread: an event loop until ``stop``."""
+        try:
+            asyncio.run(self._serve())
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            # The boundary of the thread: the process learns of it and ends.
+            self.failure = " ".join(str(error).split()) or type(error).__name__
+            log.exception("operator failed")
+
+    def stop(self) -> None:
+        """End, from another thread."""
+        self._stopped.set()
+        loop, task = self._loop, self._task
+        if loop is not None and task is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                loop.call_soon_threadsafe(task.cancel)
+
+    def wake(self, clusters: set[str], policies: set[str]) -> None:
+        """Keys that have work, from another thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake, clusters, policies)
+
+    def _wake(self, clusters: set[str], policies: set[str]) -> None:
+        if self._synced.is_set():
+            self._clusters.wake_all(clusters)
+            self._statuses.wake_all(policies)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        if self._stopped.is_set():
+            return
+        async with session.Api(self._owner.target, qps=self._owner.qps) as api:
+            self._build(api)
+            try:
+                watched = asyncio.Event()
+                signal = asyncio.create_task(self._tell_ready(watched))
+                await kopf.operator(
+                    registry=watching.registry(self._owner.target, self._hear),
+                    settings=watching.settings(),
+                    standalone=True,
+                    clusterwide=True,
+                    ready_flag=watched,
+                )
+            finally:
+                signal.cancel()
+                for queue in (self._everything, self._clusters, self._statuses):
+                    queue.close()
+
+    def _build(self, api: session.Api) -> None:
+        resync = self._owner.timing.resync
+        self._policies = PolicyController(
+            api, self._owner.world, self._bridge, now=self._owner.now, on_change=self._changed, resync=resync
+        )
+        observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
+        controller = ClusterController(api, observer, now=self._owner.now, resync=resync)
+        often = Pace(gap=self._owner.timing.policy_status)
+        self._everything = WorkQueue("policies", self._policies.refresh, pace=Pace(), workers=1)
+        self._clusters = WorkQueue("clusters", controller.reconcile, pace=Pace(), workers=self._owner.timing.workers)
+        self._statuses = WorkQueue("policy status", self._policies.tell, pace=often, workers=1)
+        self._everything.wake(EVERYTHING, after=0)
+
+    async def _tell_ready(self, watched: asyncio.Event) -> None:
+        await watched.wait()
+        await self._synced.wait()
+        self._owner.ready.set()
+
+    def _hear(self, plural: str, key: str) -> None:
+        """Kopf says that an object is new, has another generation, or is gone."""
+        self._everything.wake(EVERYTHING)
+        if plural == cluster.PLURAL and self._synced.is_set():
+            self._clusters.wake(key)
+
+    def _changed(self, policies: set[str], clusters: set[str]) -> None:
+        """The policies in force are others, or the clusters are; members wait for the policies they need."""
+        self._synced.set()
+        self._statuses.wake_all(policies)
+        namespaces = {key.partition("/")[0] for key in policies}
+        governed = {key for key in self._policies.clusters if key.partition("/")[0] in namespaces}
+        self._clusters.wake_all(clusters | governed)

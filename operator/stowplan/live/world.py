@@ -1,0 +1,78 @@
+"""The scheduling loop as the controllers see it: ``handlers.world.World``, answered from the cache.
+
+``app`` hands one to the operator, which calls it in the scheduling loop's thread. Nothing here is kept or computed
+ahead; each answer costs a look at a few nodes, or one report of a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from stowplan import profiles
+from stowplan.api.policy import SchedulingPolicy
+from stowplan.live.board import PolicyBoard
+from stowplan.model import objects
+from stowplan.model.pods import PodInfo
+from stowplan.reconcile.observed import OUT_OF_SERVICE, NodeView, Sight
+from stowplan.reconcile.policy_status import PolicyFacts
+
+
+class BoardWorld:
+    """Answers from the cache of a scheduling loop.
+
+    Args:
+        board: the policies in force, and the scheduler with its cache.
+    """
+
+    def __init__(self, board: PolicyBoard) -> None:
+        self._board = board
+
+    def apply(self, policies: Sequence[SchedulingPolicy], clusters: Sequence[profiles.Cluster]) -> None:
+        """Put these policies in force."""
+        self._board.apply(policies, clusters)
+
+    def facts(self, policy: str) -> PolicyFacts | None:
+        """What a policy governs; None where it is not in force (yet)."""
+        try:
+            return self._board.facts(policy)
+        except KeyError:
+            return None
+
+    def policy_of(self, pod: PodInfo) -> str:
+        """The key of the policy that governs a pod, or ""."""
+        return self._board.policies.key_for(pod.cls)
+
+    def sight(self, cluster: str, *, pods: Collection[str], nodes: Collection[str]) -> Sight:
+        """The members of a cluster: what governs them, what they break, and where they are."""
+        snapshot = self._board.scheduler.cache.snapshot
+        known = (snapshot.pods.get(uid) for uid in pods)
+        policy = next((key for pod in known if pod is not None and (key := self.policy_of(pod))), "")
+        try:
+            broken = self._board.broken(policy, cluster.partition("/")[2]) if policy else ()
+        except KeyError:
+            broken = ()
+        rows = ((name, snapshot.row_of.get(name)) for name in nodes)
+        return Sight(
+            policy=policy,
+            broken=broken,
+            nodes={name: _view(snapshot.nodes[row]) for name, row in rows if row is not None},
+        )
+
+    def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """By topology key, all values that nodes have."""
+        snapshot = self._board.scheduler.cache.snapshot
+        found: dict[str, frozenset[str]] = {}
+        for key in keys:
+            column = snapshot.label(key)
+            used = {column.values[code] for code in set(column.codes.tolist())}
+            found[key] = frozenset(value for value in used if value is not None)
+        return found
+
+
+def _view(node: objects.Node) -> NodeView:
+    return NodeView(
+        name=node.metadata.name,
+        labels=node.metadata.labels,
+        ready=any(each.type == "Ready" and each.status == "True" for each in node.status.conditions),
+        out_of_service=any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints),
+    )
