@@ -122,7 +122,7 @@ def test_kept_it_can_be_tried_out_until_it_is_interrupted(tmp_path: Path) -> Non
         assert demo.stdout is not None
         kubeconfig = next(line for line in demo.stdout if "export KUBECONFIG=" in line).strip().partition("=")[2]
         (kubectl,) = (tool for tool in binaries.TOOLS if tool.name == "kubectl")
-        command = [binaries.ensure(tools=(kubectl,))["kubectl"], "--kubeconfig", kubeconfig, "get", "stc", "-A"]
+        command = [str(binaries.ensure(tools=(kubectl,))["kubectl"]), "--kubeconfig", kubeconfig, "get", "stc", "-A"]
         assert "11/11" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0
