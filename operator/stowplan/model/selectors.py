@@ -24,7 +24,11 @@ def _integer(text: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Requirement:
-    """One ``key operator values`` of a selector. ``operator``: In, NotIn, Exists, DoesNotExist, Gt or Lt."""
+    """One ``key operator values`` of a selector. ``operator``: In, NotIn, Exists, DoesNotExist, Gt or Lt.
+
+    Gt and Lt with a value that is no integer allow nothing: the API server takes them, kube-scheduler lets the term
+    that they are in match no node.
+    """
 
     key: str
     operator: str
@@ -60,7 +64,7 @@ def _requirement(raw: objects.LabelSelectorRequirement) -> Requirement:
         case "Exists" | "DoesNotExist":
             problem = "takes no values" if raw.values else ""
         case "Gt" | "Lt":
-            problem = "" if len(raw.values) == 1 and _integer(raw.values[0]) is not None else "needs one integer"
+            problem = "" if len(raw.values) == 1 else "needs one value"
         case _:
             problem = f"is none of {sorted(_OPERATORS)}"
     if problem:
