@@ -24,6 +24,7 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("", "persistentvolumes"): READ | {"patch"},
     ("", "pods"): READ | {"create", "patch", "delete"},
     ("", "pods/binding"): {"create"},
+    ("", "pods/eviction"): {"create"},
     ("", "pods/status"): {"patch"},
     ("", "services"): READ | {"create", "patch", "delete"},
     ("events.k8s.io", "events"): {"create", "patch"},

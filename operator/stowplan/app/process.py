@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -31,8 +31,10 @@ from stowplan import errors
 from stowplan.api import cluster, common, policy
 from stowplan.app import arguments, health, metrics, observer
 from stowplan.app.settings import Settings
+from stowplan.handlers import operator
 from stowplan.kube import binder, config, election, events, lease, session
-from stowplan.live import board, feed, loop, prebind, reporter
+from stowplan.live import board, feed, loop, prebind, reporter, world
+from stowplan.model import objects
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.queue import Place, SchedulingQueue
 
@@ -43,6 +45,8 @@ GC_THRESHOLD: Final = (50_000, 20, 50)
 """Few cycles are made and none of them large; the default of 700 objects costs a third of the time of a list."""
 EVENTS_AT_EXIT: Final = 2.0
 """Seconds that the last events may take to be written."""
+READY_LOOK: Final = 0.02
+"""Seconds between two looks at whether the operator's thread is ready."""
 NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -61,6 +65,7 @@ async def serve(settings: Settings, *, context: str | None) -> None:
     main = asyncio.current_task()
     assert main is not None
     turn = asyncio.get_running_loop()
+    turn.set_exception_handler(_loop_error)
     for number in (signal.SIGINT, signal.SIGTERM):
         turn.add_signal_handler(number, main.cancel)
     try:
@@ -72,6 +77,15 @@ async def serve(settings: Settings, *, context: str | None) -> None:
         if expected is None:
             raise
         raise expected from None
+
+
+def _loop_error(turn: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """As usual, but that uvloop takes bytes for a TLS connection just closed for fatal."""
+    transport = context.get("transport")
+    if transport is not None and transport.is_closing():
+        log.debug("connection closed", error=context.get("message"))
+        return
+    turn.default_exception_handler(context)
 
 
 def _expected(group: ExceptionGroup[Exception]) -> errors.StowplanError | None:
@@ -171,7 +185,6 @@ class _Process:
             timeout=self._settings.bind_timeout.total_seconds(),
             clock=CLOCK,
         )
-        watched.on_storage = volumes.changed
         scheduling = self._loop = loop.SchedulingLoop(
             self._board,
             watched,
@@ -182,17 +195,41 @@ class _Process:
             clock=CLOCK,
             chance=random.Random(),  # noqa: S311 - picks among equally good nodes
         )
+        operating = self._operator(watched)
+
+        def stored(item: objects.KubeObject) -> None:
+            volumes.changed(item)
+            operating.object_changed(item)
+
+        watched.on_storage = stored
         self._leads = True
         writing = asyncio.ensure_future(recorder.run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._board.run())
                 tasks.create_task(told.run())
+                tasks.create_task(operating.run())
+                # A pod that was placed before its policy was known would be placed without it.
+                while not operating.ready.is_set():  # noqa: ASYNC110 - it is set in another thread
+                    await asyncio.sleep(READY_LOOK)
                 tasks.create_task(scheduling.run())
         finally:
             self._leads = False
             await recorder.drain(EVENTS_AT_EXIT)
             writing.cancel()
+
+    def _operator(self, watched: feed.Feed) -> operator.Operator:
+        """The controllers, told of every pod and of the claims."""
+        seen = world.BoardWorld(self._board)
+        operating = operator.Operator(
+            self._cluster,
+            seen,
+            seen.policy_of,
+            timing=operator.Timing(),
+            qps=self._settings.client_connection.qps,
+        )
+        watched.on_pod = operating.pod_changed
+        return operating
 
     # ------------------------------------------------------------ health and metrics
 
