@@ -77,6 +77,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
                     layout=layout,
                     timeout=options.timeout,
                     number=number,
+                    logs=options.logs,
                 )
                 yield _profiled(case, options.profile) if options.profile else case
 
@@ -86,7 +87,7 @@ def _profiled(case: Case, directory: Path) -> Case:
     if case.system.name not in systems.PROFILABLE:
         raise ControlPlaneError(f"--profile is for {', '.join(sorted(systems.PROFILABLE))} alone: use --systems")
     directory.mkdir(parents=True, exist_ok=True)
-    output = directory.resolve() / f"{case.workload.name}-{case.system.name}-{case.number}.pstats"
+    output = directory.resolve() / f"{case.label}.pstats"
     return dataclasses.replace(case, system=systems.profiled(case.system, output), grace=30.0)
 
 
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", type=Path, metavar="DIRECTORY",
                         help="run bare binding or Stowplan under cProfile, which slows them down, and write its "
                         "findings there, for python -m pstats")  # fmt: skip
+    parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="keep the logs of all processes there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser
 

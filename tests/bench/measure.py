@@ -8,11 +8,13 @@ for the API server whatever the measured system watches itself, and next to none
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import os
 import re
 import resource
+import shutil
 import ssl
 import tempfile
 import time
@@ -43,6 +45,8 @@ SETTLE = 10.0
 _POLL = 0.5
 _IDLE = 0.05
 """Share of a core that a scheduler without work may use."""
+_REQUESTS = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 _NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
 
 
@@ -58,6 +62,7 @@ class Case:
         timeout: seconds for the system from its start; what is bound by then counts.
         number: of the round.
         grace: seconds in which the system may end by itself.
+        logs: folder that gets a copy of the logs of all processes; None for no copy.
     """
 
     system: System
@@ -67,6 +72,12 @@ class Case:
     timeout: float
     number: int = 1
     grace: float = 0.0
+    logs: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Names the measurement among those of one run, fit for a file name."""
+        return f"{self.workload.name}-{self.system.name}-{self.number}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +94,9 @@ class Run:
         peak_rss: bytes, of the scheduler.
         api_cpu: CPU seconds of the API server, from the start of the scheduler on.
         api_cpu_per_pod: CPU milliseconds of the API server for each bound pod, from the first bind on.
+        requests: what the API server has answered meanwhile, by verb and resource; those of the measuring process too.
         own_cpu: CPU seconds of the measuring process meanwhile.
+        others: share of the machine (0 to 1) that went to processes which have no part in this measurement.
         balance: how the pods lie.
         remark: why it is not complete, or "".
     """
@@ -101,7 +114,9 @@ class Run:
     peak_rss: int
     api_cpu: float
     api_cpu_per_pod: float
+    requests: dict[str, int]
     own_cpu: float
+    others: float
     balance: Balance
     remark: str
 
@@ -144,11 +159,33 @@ class Binds:
 
 @dataclasses.dataclass(frozen=True)
 class _Sample:
-    """What everybody has used up to a moment."""
+    """What everybody has used up to a moment.
 
+    Attributes:
+        at: when, by ``time.perf_counter``.
+        machine: CPU seconds of all processes of the machine.
+    """
+
+    at: float
     scheduler: Usage
     api: Usage
+    etcd: Usage
     own: float
+    machine: float
+
+    def others_since(self, before: _Sample) -> float:
+        """The share of the machine that went to others."""
+        mine = sum(
+            now - then
+            for now, then in (
+                (self.scheduler.cpu_seconds, before.scheduler.cpu_seconds),
+                (self.api.cpu_seconds, before.api.cpu_seconds),
+                (self.etcd.cpu_seconds, before.etcd.cpu_seconds),
+                (self.own, before.own),
+            )
+        )
+        share = (self.machine - before.machine - mine) / ((self.at - before.at) * (os.cpu_count() or 1))
+        return max(0.0, share)
 
 
 class _Meter:
@@ -160,15 +197,26 @@ class _Meter:
         latest: at the last reading at which the scheduler was alive.
     """
 
-    def __init__(self, process: Process, api: Process) -> None:
+    def __init__(self, process: Process, plane: ControlPlane) -> None:
         self._process = process
-        self._api = api
-        self.begin = self.first = self.latest = _Sample(Usage(0.0, 0, 0), api.usage(), _own_cpu())
+        self._api = plane.processes["kube-apiserver"]
+        self._etcd = plane.processes["etcd"]
+        self.begin = self.first = self.latest = self._sample(Usage(0.0, 0, 0))
+
+    def _sample(self, scheduler: Usage) -> _Sample:
+        return _Sample(
+            at=time.perf_counter(),
+            scheduler=scheduler,
+            api=self._api.usage(),
+            etcd=self._etcd.usage(),
+            own=_own_cpu(),
+            machine=_machine_cpu(),
+        )
 
     def read(self) -> _Sample:
         """Now; or as it was last, where the scheduler has ended."""
         with contextlib.suppress(ControlPlaneError, FileNotFoundError):
-            self.latest = _Sample(self._process.usage(), self._api.usage(), _own_cpu())
+            self.latest = self._sample(self._process.usage())
         return self.latest
 
     async def settle(self) -> None:
@@ -218,12 +266,15 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
             return asyncio.run(_observe(case, plane, process, told))
         finally:
             process.stop(grace=case.grace)
+            if case.logs is not None:
+                shutil.copytree(plane.directory / "logs", case.logs / case.label, dirs_exist_ok=True)
 
 
 async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:
     binds = Binds()
     async with _connected(plane) as http:
-        meter = _Meter(process, plane.processes["kube-apiserver"])
+        requests = await _requests(http)
+        meter = _Meter(process, plane)
         if await _placements(http):  # which also opens the connection that the watch goes through
             raise ControlPlaneError("there are bound pods before the scheduler has been started")
         watching = asyncio.create_task(_follow(http, binds, case.pods, meter))
@@ -242,6 +293,7 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
             watching.result()
         watching.cancel()
         await meter.settle()
+        requests = await _requests(http) - requests
         placements = await _placements(http)
     first, end, bound = meter.first, meter.latest, len(binds.names)
     return Run(
@@ -258,7 +310,9 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
         peak_rss=end.scheduler.peak_rss,
         api_cpu=end.api.cpu_seconds - meter.begin.api.cpu_seconds,
         api_cpu_per_pod=1000 * (end.api.cpu_seconds - first.api.cpu_seconds) / max(1, bound),
+        requests=dict(requests.most_common()),
         own_cpu=end.own - meter.begin.own,
+        others=end.others_since(meter.begin),
         balance=placement.judge(case.workload, case.pods, case.layout, placements),
         remark=remark,
     )
@@ -306,6 +360,18 @@ async def _placements(http: aiohttp.ClientSession) -> dict[str, str]:
     return {pod.metadata.name: pod.spec.node_name for pod in pods}
 
 
+async def _requests(http: aiohttp.ClientSession) -> collections.Counter[str]:
+    """How many requests the API server has answered so far, by verb and resource; its own and failed ones too."""
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    found: collections.Counter[str] = collections.Counter()
+    for labels, count in _REQUESTS.findall(text):
+        label = dict(_LABEL.findall(labels))
+        resource_ = "/".join(filter(None, (label["resource"], label["subresource"])))
+        found[f"{label['verb']} {resource_}".rstrip()] += int(float(count))
+    return found
+
+
 class _Pod(objects.Struct):
     metadata: objects.ObjectMeta
     spec: objects.PodSpec
@@ -319,3 +385,9 @@ class _List(objects.Struct):
 def _own_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _machine_cpu() -> float:
+    """CPU seconds of everybody since the machine has started: proc_stat(5), all but idle and waiting."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

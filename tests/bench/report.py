@@ -16,6 +16,7 @@ MIB = 2**20
 
 _SPEED = (
     "", "pods/s", "of bare", "first bind s", "CPU s", "CPU ms/pod", "peak RSS MiB", "API CPU s", "API CPU ms/pod",
+    "requests/pod", "others",
 )  # fmt: skip
 _RESULT = (
     "", "", "bound", "zone skew", "rack skew", "pods per zone", "pods per node", "broken rules", "harness CPU s", "",
@@ -64,6 +65,8 @@ def _speed(runs: Sequence[Run], all_runs: Sequence[Run]) -> list[str]:
         _median(runs, lambda run: run.peak_rss / MIB, 0),
         _median(runs, lambda run: run.api_cpu, 1),
         _median(runs, lambda run: run.api_cpu_per_pod, 2),
+        _median(runs, lambda run: sum(run.requests.values()) / max(1, run.bound), 1),
+        f"{100 * statistics.median(run.others for run in runs):.0f}%",
     ]
 
 

@@ -7,6 +7,7 @@ those the API server skips authorization and its fairness queues.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import workloads
 from tests.controlplane import binaries, components
+from tests.controlplane.api import ApiFailure, wait_until
 from tests.controlplane.plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent.parent
@@ -66,11 +68,27 @@ def _kube_scheduler(plane: ControlPlane) -> list[str]:
 def _stowplan(plane: ControlPlane) -> list[str]:
     chart = str(ROOT / "charts" / "stowplan")
     plane.helm("install", _RELEASE, chart, "--namespace", _RELEASE_NAMESPACE, "--create-namespace")
+    asyncio.run(_served(plane))
     kubeconfig = plane.service_account(_RELEASE_NAMESPACE, _RELEASE)
     return [
         sys.executable, "-m", "stowplan", "run", "--no-leader-elect", "--metrics-address", "127.0.0.1:0",
         "--kubeconfig", str(kubeconfig),
     ]  # fmt: skip
+
+
+async def _served(plane: ControlPlane) -> None:
+    """Waits until the API server serves the new kinds: for a moment it turns requests away."""
+    async with plane.api() as api:
+
+        async def look() -> bool | None:
+            try:
+                for kind in ("schedulingpolicies", "statefulclusters"):
+                    await api.get(f"/apis/stowplan.dev/v1alpha1/{kind}")
+            except ApiFailure:
+                return None
+            return True
+
+        await wait_until(look, what="the kinds of the chart", within=60)
 
 
 SYSTEMS = (

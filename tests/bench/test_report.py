@@ -18,6 +18,7 @@ def run(system: str, rate: float, *, round_: int = 1, skew: int = 1, bound: int 
     return Run(
         workload="spread", system=system, round=round_, nodes=1000, pods=101, bound=bound, seconds=(bound - 1) / rate,
         first_bind=1.25, cpu=2.0, cpu_per_pod=0.456, peak_rss=75 * 2**20, api_cpu=3.0, api_cpu_per_pod=1.5, own_cpu=0.1,
+        requests={"POST pods/binding": bound, "POST events": 50}, others=0.25,
         balance=Balance(skew, 2, (33, 34), (0, 1), 0), remark=remark,
     )  # fmt: skip
 
@@ -30,7 +31,7 @@ def row(text: str, system: str, table: int = 0) -> list[str]:
 
 def test_a_row_tells_rate_share_and_usage() -> None:
     text = report.markdown([run("bare", 1000), run("stowplan", 800)], MACHINE)
-    assert row(text, "stowplan") == ["stowplan", "800", "80%", "1.2", "2.0", "0.46", "75", "3.0", "1.50"]
+    assert row(text, "stowplan") == ["stowplan", "800", "80%", "1.2", "2.0", "0.46", "75", "3.0", "1.50", "1.5", "25%"]
 
 
 def test_a_system_is_compared_with_bare_binding_of_the_same_round() -> None:
