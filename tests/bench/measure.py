@@ -184,8 +184,8 @@ class _Sample:
                 (self.own, before.own),
             )
         )
-        share = (self.machine - before.machine - mine) / ((self.at - before.at) * (os.cpu_count() or 1))
-        return max(0.0, share)
+        capacity = (self.at - before.at) * (os.cpu_count() or 1)
+        return max(0.0, (self.machine - before.machine - mine) / capacity) if capacity > 0 else 0.0
 
 
 class _Meter:
