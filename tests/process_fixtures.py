@@ -14,8 +14,7 @@ from typing import Protocol
 
 import pytest
 from tests import process
-from tests.controlplane.fixtures import NewControlPlane
-from tests.controlplane.plane import ControlPlane, Options
+from tests.controlplane.plane import ControlPlane
 from tests.process import Release, Replica, Settings
 
 NAMESPACE = "stowplan-system"
@@ -86,12 +85,6 @@ def new_release(control_plane: ControlPlane) -> Iterator[Callable[[], Release]]:
     for one in releases:
         one.uninstall()
         control_plane.kubectl("delete", "namespace", one.namespace, "--wait=false")
-
-
-@pytest.fixture
-def new_release_of_its_own(new_control_plane: NewControlPlane) -> Callable[[Options], Release]:
-    """Installs the chart on a control plane for this test alone, to break parts of it."""
-    return lambda options: process.install(new_control_plane(options), namespace=NAMESPACE)
 
 
 @pytest.fixture
