@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests import builders
 
-from stowplan.framework.counters import DomainCounter
 from stowplan.framework.events import ClusterEvent
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass
+from stowplan.plugins import domains
 from stowplan.scheduler.cache import ClusterCache
 
 
@@ -110,10 +110,6 @@ PODS = st.sampled_from(["a", "b", "c", "d"])
 LABELS = st.sampled_from([{}, {"app": "x"}, {"app": "y", "tier": "z"}])
 
 
-def zone_counter(snapshot: Snapshot, key: str) -> DomainCounter:
-    return snapshot.once(("test", key), lambda: snapshot.domain_counter(HasLabel(key), builders.ZONE, None))
-
-
 class CacheMachine(RuleBasedStateMachine):
     """Any order of events, and the cache is what the final state alone would give."""
 
@@ -179,12 +175,12 @@ class CacheMachine(RuleBasedStateMachine):
         assert snapshot.check() == []
         zone = snapshot.label(builders.ZONE)
         for key in ("app", "tier"):
-            counter = zone_counter(snapshot, key)
-            per_zone = {value: int(counter.counts[code]) for code, value in enumerate(zone.values)}
-            for value, count in per_zone.items():
-                rows = [row for row in range(len(snapshot)) if zone.at(row) == value]
-                there = [pod for row in rows for pod in snapshot.on_node[row].values()]
-                assert count == sum(HasLabel(key).matches(pod.cls, snapshot) for pod in there)
+            counted = domains.tally(snapshot, HasLabel(key), builders.ZONE)
+            for row in range(len(snapshot)):
+                rows = [other for other in range(len(snapshot)) if zone.at(other) == zone.at(row)]
+                there = [pod for other in rows for pod in snapshot.on_node[other].values()]
+                expected = sum(HasLabel(key).matches(pod.cls, snapshot) for pod in there)
+                assert counted.counts[counted.domain_of[row]] == expected
 
     @invariant()
     def a_fork_is_the_same_and_can_be_changed_alone(self) -> None:

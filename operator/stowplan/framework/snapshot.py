@@ -14,9 +14,8 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from stowplan.framework.counters import Counts, DomainCounter, PodCounter, Predicate
+from stowplan.framework.counters import Counts, PodCounter, Predicate
 from stowplan.framework.nodes import NodeTable
-from stowplan.framework.status import Mask
 from stowplan.framework.volumes import VolumeCatalog
 from stowplan.model import objects
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo, WeightedTerm
@@ -91,16 +90,6 @@ class Snapshot(NodeTable):
     def count(self, predicate: Predicate) -> Counts:
         """int64[node]: pods per node that satisfy the predicate. A view: do not write."""
         return self.counter(predicate).counts[: len(self.nodes)]
-
-    def domain_counter(self, predicate: Predicate, key: str, eligible: Mask | None) -> DomainCounter:
-        """Pods per value of the label ``key`` over the eligible nodes (``None``: all), kept up to date.
-
-        To be called inside ``once``: the counter follows the pods until the nodes change.
-        """
-        counter = self.counter(predicate)
-        domain = DomainCounter(counter.counts[: len(self.nodes)], self.label(key), eligible)
-        counter.domains.append(domain)
-        return domain
 
     # ------------------------------------------------------------ nodes
 
