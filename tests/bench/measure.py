@@ -8,12 +8,10 @@ for the API server whatever the measured system watches itself, and next to none
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import os
 import re
-import resource
 import shutil
 import ssl
 import tempfile
@@ -23,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from tests.bench import placement, workloads
+from tests.bench import meter, placement, workloads
 from tests.bench.placement import Balance
 from tests.bench.populate import OPTIONS, populate
 from tests.bench.systems import ROOT, System
@@ -31,7 +29,7 @@ from tests.bench.workloads import Workload
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Layout
 from tests.controlplane.plane import ControlPlane
-from tests.controlplane.process import Process, Usage
+from tests.controlplane.process import Process
 
 from stowplan.kube import config
 from stowplan.model import objects
@@ -40,13 +38,7 @@ PODS = f"/api/v1/namespaces/{workloads.NAMESPACE}/pods"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 BOUND = {"fieldSelector": "spec.nodeName!="}
 WATCH = {**BOUND, "watch": "true", "timeoutSeconds": "86400"}
-SETTLE = 10.0
-"""Seconds after the last bind in which a system may still write events and the like."""
 _POLL = 0.5
-_IDLE = 0.05
-"""Share of a core that a scheduler without work may use."""
-_REQUESTS = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 _NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
 
 
@@ -157,78 +149,6 @@ class Binds:
             self.last = now
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sample:
-    """What everybody has used up to a moment.
-
-    Attributes:
-        at: when, by ``time.perf_counter``.
-        machine: CPU seconds of all processes of the machine.
-    """
-
-    at: float
-    scheduler: Usage
-    api: Usage
-    etcd: Usage
-    own: float
-    machine: float
-
-    def others_since(self, before: _Sample) -> float:
-        """The share of the machine that went to others."""
-        mine = sum(
-            now - then
-            for now, then in (
-                (self.scheduler.cpu_seconds, before.scheduler.cpu_seconds),
-                (self.api.cpu_seconds, before.api.cpu_seconds),
-                (self.etcd.cpu_seconds, before.etcd.cpu_seconds),
-                (self.own, before.own),
-            )
-        )
-        capacity = (self.at - before.at) * (os.cpu_count() or 1)
-        return max(0.0, (self.machine - before.machine - mine) / capacity) if capacity > 0 else 0.0
-
-
-class _Meter:
-    """Reads what the scheduler, the API server and this process have used.
-
-    Attributes:
-        begin: when the scheduler was about to start.
-        first: at the first bind; ``begin`` before.
-        latest: at the last reading at which the scheduler was alive.
-    """
-
-    def __init__(self, process: Process, plane: ControlPlane) -> None:
-        self._process = process
-        self._api = plane.processes["kube-apiserver"]
-        self._etcd = plane.processes["etcd"]
-        self.begin = self.first = self.latest = self._sample(Usage(0.0, 0, 0))
-
-    def _sample(self, scheduler: Usage) -> _Sample:
-        return _Sample(
-            at=time.perf_counter(),
-            scheduler=scheduler,
-            api=self._api.usage(),
-            etcd=self._etcd.usage(),
-            own=_own_cpu(),
-            machine=_machine_cpu(),
-        )
-
-    def read(self) -> _Sample:
-        """Now; or as it was last, where the scheduler has ended."""
-        with contextlib.suppress(ControlPlaneError, FileNotFoundError):
-            self.latest = self._sample(self._process.usage())
-        return self.latest
-
-    async def settle(self) -> None:
-        """Waits until the scheduler has nothing more to do, ``SETTLE`` seconds at most."""
-        deadline = time.perf_counter() + SETTLE
-        while time.perf_counter() < deadline:
-            before = self.read().scheduler.cpu_seconds
-            await asyncio.sleep(_POLL)
-            if self.read().scheduler.cpu_seconds - before <= _IDLE * _POLL:
-                return
-
-
 def measure(case: Case, told: Callable[[str], None]) -> Run:
     """Measures once; everything it started has ended afterwards, whatever happens.
 
@@ -273,17 +193,17 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
 async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:
     binds = Binds()
     async with _connected(plane) as http:
-        requests = await _requests(http)
-        meter = _Meter(process, plane)
+        requests = await meter.requests(http)
+        used = meter.Meter(process, plane)
         if await _placements(http):  # which also opens the connection that the watch goes through
             raise ControlPlaneError("there are bound pods before the scheduler has been started")
-        watching = asyncio.create_task(_follow(http, binds, case.pods, meter))
+        watching = asyncio.create_task(_follow(http, binds, case.pods, used))
         start = time.perf_counter()
         process.start()
         remark = ""
         while not remark and not watching.done():
             await asyncio.wait({watching}, timeout=_POLL)
-            meter.read()
+            used.read()
             told(f"{len(binds.names)} of {case.pods} pods are bound")
             if not process.alive:
                 remark = f"ended too early: {process.tail(1).splitlines()[-1].strip()}"
@@ -292,10 +212,10 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
         if watching.done():
             watching.result()
         watching.cancel()
-        await meter.settle()
-        requests = await _requests(http) - requests
+        await used.settle()
+        requests = await meter.requests(http) - requests
         placements = await _placements(http)
-    first, end, bound = meter.first, meter.latest, len(binds.names)
+    first, end, bound = used.first, used.latest, len(binds.names)
     return Run(
         workload=case.workload.name,
         system=case.system.name,
@@ -308,17 +228,17 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
         cpu=end.scheduler.cpu_seconds,
         cpu_per_pod=1000 * (end.scheduler.cpu_seconds - first.scheduler.cpu_seconds) / max(1, bound),
         peak_rss=end.scheduler.peak_rss,
-        api_cpu=end.api.cpu_seconds - meter.begin.api.cpu_seconds,
+        api_cpu=end.api.cpu_seconds - used.begin.api.cpu_seconds,
         api_cpu_per_pod=1000 * (end.api.cpu_seconds - first.api.cpu_seconds) / max(1, bound),
         requests=dict(requests.most_common()),
-        own_cpu=end.own - meter.begin.own,
-        others=end.others_since(meter.begin),
+        own_cpu=end.own - used.begin.own,
+        others=end.others_since(used.begin),
         balance=placement.judge(case.workload, case.pods, case.layout, placements),
         remark=remark,
     )
 
 
-async def _follow(http: aiohttp.ClientSession, binds: Binds, pods: int, meter: _Meter) -> None:
+async def _follow(http: aiohttp.ClientSession, binds: Binds, pods: int, used: meter.Meter) -> None:
     """Watches until all pods are bound.
 
     Without a resource version a watch begins with what is there already, so that a new one misses nothing: the API
@@ -331,7 +251,7 @@ async def _follow(http: aiohttp.ClientSession, binds: Binds, pods: int, meter: _
                 before = binds.first
                 binds.feed(chunk, time.perf_counter())
                 if before is None and binds.first is not None:
-                    meter.first = meter.read()
+                    used.first = used.read()
                 if len(binds.names) >= pods:
                     return
 
@@ -360,18 +280,6 @@ async def _placements(http: aiohttp.ClientSession) -> dict[str, str]:
     return {pod.metadata.name: pod.spec.node_name for pod in pods}
 
 
-async def _requests(http: aiohttp.ClientSession) -> collections.Counter[str]:
-    """How many requests the API server has answered so far, by verb and resource; its own and failed ones too."""
-    async with http.get("/metrics") as answer:
-        text = await answer.text()
-    found: collections.Counter[str] = collections.Counter()
-    for labels, count in _REQUESTS.findall(text):
-        label = dict(_LABEL.findall(labels))
-        resource_ = "/".join(filter(None, (label["resource"], label["subresource"])))
-        found[f"{label['verb']} {resource_}".rstrip()] += int(float(count))
-    return found
-
-
 class _Pod(objects.Struct):
     metadata: objects.ObjectMeta
     spec: objects.PodSpec
@@ -380,14 +288,3 @@ class _Pod(objects.Struct):
 class _List(objects.Struct):
     metadata: objects.ObjectMeta
     items: list[_Pod]
-
-
-def _own_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _machine_cpu() -> float:
-    """CPU seconds of everybody since the machine has started: proc_stat(5), all but idle and waiting."""
-    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
