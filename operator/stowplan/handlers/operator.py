@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 NOTED: Final = 0.1
 """Seconds that changed keys are gathered before they cross over to the operator's thread."""
+LAST_TURNS: Final = 0.05
 STOP: Final = 15.0
 """Seconds that the operator's thread may take to end; kopf takes up to 5 s for what hangs."""
 
@@ -122,7 +123,9 @@ class Operator:
             inside.stop()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), STOP)
-            if not ended.is_set():
+            if ended.is_set():
+                await asyncio.to_thread(thread.join)
+            else:
                 log.error("the operator's thread does not end", seconds=STOP)
             self._inside = None
 
@@ -164,7 +167,7 @@ class _Inside:
     def main(self) -> None:
         """The thread: an event loop until ``stop``."""
         try:
-            asyncio.run(self._serve())
+            asyncio.run(self._live())
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -190,6 +193,13 @@ class _Inside:
         if self._synced.is_set():
             self._clusters.wake_all(clusters)
             self._statuses.wake_all(policies)
+
+    async def _live(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            # A connection that was cut off in the middle of its handshake closes in the next turns of the loop.
+            await asyncio.sleep(LAST_TURNS)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ the name and the generation: an event that is lost or comes twice does no harm.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +25,8 @@ _GONE: Final = "DELETED"
 
 def settings() -> kopf.OperatorSettings:
     """How kopf works here: no events of its own, no peers (we have a lease), no look-out for new CRDs."""
+    # It warns that it leaves signals alone outside of the main thread, which is where we want it.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.peering.standalone = True

@@ -1,0 +1,118 @@
+"""The operator as a whole: kopf, the queues and the thread, on a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.controlplane.api import Api
+from tests.controlplane.nodes import Manifest
+from tests.handlers.bench import PATIENCE, Bench, FixedWorld, node_set, said
+
+from stowplan.handlers.operator import Operator, OperatorFailed, Timing
+from stowplan.kube import config
+from stowplan.model import objects
+from stowplan.model.pods import PodInfo
+
+pytestmark = pytest.mark.e2e
+
+OFTEN = Timing(resync=0.5, policy_status=0.1)
+SELDOM = Timing(resync=3600, policy_status=0.1)
+
+
+def ungoverned(pod: PodInfo) -> str:
+    return ""
+
+
+@contextlib.asynccontextmanager
+async def running(target: config.Cluster, world: FixedWorld, timing: Timing) -> AsyncIterator[Operator]:
+    operator = Operator(target, world, ungoverned, timing=timing)
+    task = asyncio.create_task(operator.run())
+    try:
+        await asyncio.to_thread(operator.ready.wait, PATIENCE)
+        yield operator
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def ready(manifest: Manifest) -> bool:
+    return said(manifest, "Ready") == "True"
+
+
+async def test_a_cluster_becomes_ready_and_is_marked_by_nobody(
+    target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    async with running(target, world, OFTEN):
+        await bench.create(node_set("data", 2, claim="zonal"))
+        found = await bench.api.wait(bench.path, ready, within=PATIENCE)
+        assert "annotations" not in found["metadata"]
+        assert "finalizers" not in found["metadata"]
+        await bench.change(nodeSets=[node_set("data", 3, claim="zonal")])
+        await bench.api.wait(bench.path, lambda it: it["status"]["summary"]["ready"] == "3/3", within=PATIENCE)
+
+
+async def test_at_rest_it_writes_nothing(target: config.Cluster, world: FixedWorld, bench: Bench) -> None:
+    async with running(target, world, OFTEN):
+        await bench.create(node_set("data", 2, claim="zonal"))
+        await bench.api.wait(bench.path, ready, within=PATIENCE)
+        await bench.api.wait(bench.path, lambda it: said(it, "VolumesReady") == "True", within=PATIENCE)
+        before = await versions(bench)
+        await asyncio.sleep(3)  # six looks at everything
+        assert await versions(bench) == before
+
+
+async def versions(bench: Bench) -> dict[str, str]:
+    found = [await bench.api.get(bench.path)]
+    for collection in ("pods", "persistentvolumeclaims", "services", "events"):
+        found += await bench.api.list(f"/api/v1/namespaces/{bench.namespace}/{collection}")
+    found += await bench.api.list(f"/apis/policy/v1/namespaces/{bench.namespace}/poddisruptionbudgets")
+    return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
+
+
+async def test_what_the_scheduling_loop_sees_wakes_the_cluster(
+    target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    async with running(target, world, SELDOM) as operator:
+        await bench.create(node_set("data", 1))
+        await bench.api.wait(bench.pod("db-data-0"), lambda _: True, within=PATIENCE)
+        meta = objects.ObjectMeta(name="db-data-0", namespace=bench.namespace, labels={"stowplan.dev/cluster": "db"})
+        member = objects.Pod(metadata=meta)
+
+        async def nudge() -> None:
+            while True:
+                operator.object_changed(member)
+                await asyncio.sleep(0.2)
+
+        nudging = asyncio.create_task(nudge())
+        try:
+            await bench.api.wait(bench.path, ready, within=PATIENCE)
+        finally:
+            nudging.cancel()
+
+
+async def test_a_cluster_that_changed_while_nobody_looked_is_seen_to_at_the_start(
+    target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    await bench.create(node_set("data", 1))
+    async with running(target, world, OFTEN):
+        await bench.api.wait(bench.path, ready, within=PATIENCE)
+    await bench.change(nodeSets=[node_set("data", 2)])
+    async with running(target, world, OFTEN):
+        await bench.api.wait(bench.path, lambda it: it["status"]["summary"]["ready"] == "2/2", within=PATIENCE)
+
+
+async def test_it_leaves_no_thread_behind(target: config.Cluster, world: FixedWorld, quiet_api: Api) -> None:
+    async with running(target, world, OFTEN):
+        assert "operator" in {each.name for each in threading.enumerate()}
+    assert "operator" not in {each.name for each in threading.enumerate()}
+
+
+async def test_a_defect_in_its_thread_ends_it_with_a_word(target: config.Cluster, world: FixedWorld) -> None:
+    broken = Timing(workers=-1)
+    with pytest.raises(OperatorFailed, match="the operator has stopped: "):
+        await Operator(target, world, ungoverned, timing=broken).run()
