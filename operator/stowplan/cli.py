@@ -7,9 +7,11 @@ cannot be reached. Errors are one line on standard error.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -21,6 +23,8 @@ import stowplan
 from stowplan import errors
 from stowplan.app import judge, logging, settings
 
+PATIENCE: Final = 1.0
+"""Seconds after which somebody who waits is told what is being done."""
 EXIT_NO: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
@@ -118,8 +122,8 @@ def explain(pods: tuple[str, ...], all_pending: bool, **flags: Any) -> None:
         raise errors.UsageError("name the pods to explain, or give --all-pending")
     if pods and all_pending:
         raise errors.UsageError("give the names of pods or --all-pending, not both")
-    question = _question(flags)
-    answers = _run(judge.explain(question, names=pods))
+    with _progress() as told:
+        answers = _run(judge.explain(_question(flags, told), names=pods))
     _print(
         flags["output"],
         data={"pods": {one.pod: _without(one, "pod") for one in answers.pods}},
@@ -144,13 +148,14 @@ def plan(**flags: Any) -> None:
 
     The exit code is 1 where a pod fits nowhere.
     """
-    answer = _run(judge.plan(_question(flags)))
+    with _progress() as told:
+        answer = _run(judge.plan(_question(flags, told)))
     _print(flags["output"], data=msgspec.to_builtins(answer), text=lambda _: answer.text())
     if answer.unschedulable:
         sys.exit(EXIT_NO)
 
 
-def _question(flags: dict[str, Any]) -> judge.Question:
+def _question(flags: dict[str, Any], told: Callable[[str], None]) -> judge.Question:
     return judge.Question(
         files=flags["files"],
         kubeconfig=flags["kubeconfig"],
@@ -160,7 +165,27 @@ def _question(flags: dict[str, Any]) -> judge.Question:
         labels=flags["labels"],
         scheduler_name=flags["scheduler_name"],
         settings=settings.load(flags["config_file"]),
+        told=told,
     )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that says what is being done, once it takes long; nothing where there is no terminal."""
+    started = time.monotonic()
+    shown = False
+
+    def tell(doing: str) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - started > PATIENCE:
+            shown = True
+            click.echo(f"\r\033[K{doing} …", err=True, nl=False)
+
+    try:
+        yield tell
+    finally:
+        if shown:
+            click.echo("\r\033[K", err=True, nl=False)
 
 
 def _without(one: object, field: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stowplan import errors, profiles
@@ -22,6 +22,8 @@ from stowplan.simulator import manifest, tables
 from stowplan.simulator import plan as planning
 
 STDIN = "-"
+TELL_EVERY = 200
+"""Pods between two words of progress."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Question:
         labels: only pods that match this selector, as kubectl writes it; None for all.
         scheduler_name: pending pods of this scheduler; None for Stowplan's in a cluster and any in files.
         settings: weights and plugin arguments.
+        told: called with what is being done, for somebody who waits.
     """
 
     files: Sequence[str]
@@ -47,6 +50,7 @@ class Question:
     labels: str | None
     scheduler_name: str | None
     settings: Settings
+    told: Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +116,10 @@ async def plan(question: Question) -> Plan:
     for at, pod in enumerate(state.pending()):
         queue.put(pod, float(at))
     placements, unschedulable = [], []
-    for outcome in planning.plan(state.board.scheduler):
+    total = len(queue)
+    for done, outcome in enumerate(planning.plan(state.board.scheduler)):
+        if done % TELL_EVERY == 0:
+            question.told(f"planned {done} of {total} pods")
         if isinstance(outcome, planning.Placement):
             state.settle(outcome.pod)
             placements.append(outcome)
@@ -192,15 +199,16 @@ class State:
         Raises:
             UsageError: there is none, or there are several.
         """
+        namespace, where = self._question.namespace, ""
         if "/" in name:
             keys = [name]
-        elif self._question.namespace is not None:
-            keys = [f"{self._question.namespace}/{name}"]
+        elif namespace is not None:
+            keys, where = [f"{namespace}/{name}"], f" in {namespace}"
         else:
             keys = [key for key in self._pods if key.partition("/")[2] == name]
         found = [self._pods[key] for key in keys if key in self._pods]
         if not found:
-            raise errors.UsageError(f"no pod {name}" + (f" in {self._question.namespace}" if len(keys) == 1 else ""))
+            raise errors.UsageError(f"no pod {name}{where}")
         if len(found) > 1:
             raise errors.UsageError(f"pod {name} is in several namespaces: give -n, or namespace/name")
         return found[0]
@@ -242,7 +250,7 @@ async def _manifests(question: Question) -> manifest.Manifests:
         kubeconfig=question.kubeconfig or question.settings.client_connection.kubeconfig, context=question.context
     )
     async with session.Api(where) as api:
-        return await _live(api)
+        return await _live(api, question.told)
 
 
 def _content(name: str) -> bytes:
@@ -254,9 +262,10 @@ def _content(name: str) -> bytes:
         raise errors.UsageError(f"{name}: {error.strerror}") from error
 
 
-async def _live(api: session.Api) -> manifest.Manifests:
+async def _live(api: session.Api, told: Callable[[str], None]) -> manifest.Manifests:
     found = manifest.Manifests()
     for resource in resources.WATCHED:
+        told(f"reading {resource.plural}")
         found.objects += await listing.everything(api, resource)
     for raw in await _ours(api, policy.PLURAL):
         found.policies.append(base.parse(policy.SchedulingPolicy, raw, what=policy.KIND))
