@@ -179,7 +179,7 @@ class State:
         return wanted is None or pod.scheduler_name == wanted
 
     def pending(self) -> list[PodInfo]:
-        """The pods that wait for a node and are asked about, in queue order.
+        """The pods that wait for a node and are asked about, in queue order: by priority, age, name.
 
         Raises:
             UsageError: the label selector cannot be read.
@@ -191,7 +191,7 @@ class State:
             for pod in self._pods.values()
             if self._waits(pod) and question.namespace in (None, pod.namespace) and chosen.matches(pod.cls.labels)
         ]
-        return sorted(wanted, key=lambda pod: (-pod.priority, pod.created))
+        return sorted(wanted, key=lambda pod: (-pod.priority, pod.created, pod.key))
 
     def named(self, name: str) -> PodInfo:
         """The pod called ``name`` or ``namespace/name``.
@@ -227,13 +227,9 @@ class State:
         ]
 
 
-_LAST = (objects.Pod,)
-
-
 def _order(item: objects.KubeObject) -> tuple[bool, str]:
-    """Nodes by name, so that the answer does not depend on the order of the input; pods after what they refer to."""
-    pod = isinstance(item, _LAST)
-    return (pod, "" if pod else item.key)
+    """By name, so that the answer does not depend on the order of the input; pods after what they refer to."""
+    return (isinstance(item, objects.Pod), item.key)
 
 
 def _no_time() -> float:

@@ -8,6 +8,8 @@ priority of a class) is filled in here, so that a manifest is judged as the obje
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
@@ -63,19 +65,41 @@ def read(sources: Iterable[tuple[str, bytes]]) -> Manifests:
     return found
 
 
+_JSON = re.compile(rb'\s*[{\[][\s{\[]*["}\]]')
+"""How JSON begins that is no YAML in braces: with a quoted key, or with nothing in it."""
+
+
 def _documents(name: str, content: bytes) -> Iterator[object]:
-    if content.lstrip()[:1] in (b"{", b"["):
-        try:
-            yield msgspec.json.decode(content)
-        except msgspec.DecodeError as error:
-            raise errors.UsageError(f"{name}: not JSON: {error}") from error
+    if _JSON.match(content):
+        yield from _json_documents(name, content)
         return
     try:
         yield from yaml.load_all(content, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""
-        raise errors.UsageError(f"{name}: not YAML{where}: {getattr(error, 'problem', None) or error}") from error
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise errors.UsageError(f"{name}: not YAML{where}: {problem}") from error
+
+
+def _json_documents(name: str, content: bytes) -> Iterator[object]:
+    """One document, or several without anything between them, as two commands print that write to one pipe."""
+    try:
+        yield msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        yield from _json_stream(name, content)
+
+
+def _json_stream(name: str, content: bytes) -> Iterator[object]:
+    decoder = json.JSONDecoder()
+    try:
+        text = content.decode()
+        while text := text.lstrip():
+            document, end = decoder.raw_decode(text)
+            yield document
+            text = text[end:]
+    except ValueError as error:
+        raise errors.UsageError(f"{name}: not JSON: {error}") from error
 
 
 def _items(name: str, document: object) -> Iterator[dict[str, object]]:
