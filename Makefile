@@ -33,6 +33,7 @@ venv: $(READY) ## Make the virtual environment, print where it is
 .PHONY: tools
 tools: $(READY) ## Build the control plane binaries (once per version; kept in the cache)
 	@$(PY) -m tests.controlplane build
+	@$(PY) -m tests.parity --build
 
 .PHONY: cluster
 cluster: $(READY) ## Start a local control plane with fake nodes in the foreground
@@ -49,6 +50,10 @@ demo: $(READY) ## Place a stateful cluster over failure domains and watch
 .PHONY: bench
 bench: $(READY) ## Measure beside kube-scheduler and bare binding
 	@$(PY) -m tests.bench $(ARGS)
+
+.PHONY: parity
+parity: $(READY) ## Compare with kube-scheduler's own plugins on 100,000 pods
+	@$(PY) -m tests.parity --pods 100000 $(ARGS)
 
 .PHONY: test
 test: check unit e2e ## All checks and all tests

@@ -82,6 +82,27 @@ def ensure(*, progress: Progress = print_progress, tools: tuple[Tool, ...] = TOO
     return paths | {tool.name: path for tool, path in built.items()}
 
 
+def ensure_own(name: str, source: Path, *, progress: Progress = print_progress) -> Path:
+    """Return the path of a program of this project, built from the Go module in the folder ``source``.
+
+    It is kept in the cache by the hash of its files and built anew when one of them changes.
+
+    Raises:
+        ControlPlaneError: as ``ensure``.
+    """
+    digest = hashlib.sha256(_link_flags().encode())
+    for path in sorted((*source.glob("*.go"), *source.glob("go.*"))):
+        digest.update(path.name.encode() + path.read_bytes())
+    target = cache_directory() / f"{name}-{digest.hexdigest()[:12]}" / name
+    if not target.exists():
+        with _lock(progress):
+            if not target.exists():
+                go = toolchain.find_go(cache_directory())
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _build_one(go, source, ".", target, title=f"[1/1] {name}", progress=progress)
+    return target
+
+
 def _provided() -> dict[str, Path]:
     folder = os.environ.get("KUBEBUILDER_ASSETS")
     if not folder:
@@ -137,17 +158,19 @@ def _build(tools: list[Tool], target: Path, progress: Progress) -> None:
     go = toolchain.find_go(cache_directory())
     target.mkdir(parents=True, exist_ok=True)
     for number, tool in enumerate(tools, start=1):
-        _build_one(go, tool, target / tool.name, f"[{number}/{len(tools)}] {tool.name}", progress)
+        title = f"[{number}/{len(tools)}] {tool.name}"
+        source = HERE / "gotools" / tool.module
+        _build_one(go, source, tool.package, target / tool.name, title=title, progress=progress)
 
 
-def _build_one(go: Path, tool: Tool, path: Path, title: str, progress: Progress) -> None:
+def _build_one(go: Path, source: Path, package: str, path: Path, *, title: str, progress: Progress) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
-    command = [str(go), "build", "-v", "-trimpath", "-ldflags", _link_flags(), "-o", str(unfinished), tool.package]
+    command = [str(go), "build", "-v", "-trimpath", "-ldflags", _link_flags(), "-o", str(unfinished), package]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local",
                    "GOWORK": "off"}  # fmt: skip
     started = time.monotonic()
     with subprocess.Popen(
-        command, cwd=HERE / "gotools" / tool.module, env=environment, text=True,
+        command, cwd=source, env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as go_build:  # fmt: skip
         lines: list[str] = []
@@ -165,8 +188,7 @@ def _build_one(go: Path, tool: Tool, path: Path, title: str, progress: Progress)
     if go_build.returncode != 0:
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
         raise ControlPlaneError(
-            f"building {tool.name} failed: {reason} (see it whole: cd {HERE / 'gotools' / tool.module} && "
-            f"go build {tool.package})"
+            f"building {path.name} failed: {reason} (see it whole: cd {source} && go build {package})"
         )
     unfinished.rename(path)
     progress(f"{title}: built", time.monotonic() - started)

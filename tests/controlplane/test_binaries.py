@@ -105,6 +105,19 @@ def test_kubebuilder_assets_that_lack_a_program_are_refused(
         binaries.ensure(progress=quiet)
 
 
+def test_a_program_of_our_own_is_built_again_when_its_source_changes(go: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "main.go").write_text("package main")
+    path = binaries.ensure_own("ours", source, progress=quiet)
+    assert path.name == "ours"
+    assert binaries.ensure_own("ours", source, progress=quiet) == path
+    assert len(go.read_text().splitlines()) == 1
+    (source / "main.go").write_text("package main // changed")
+    assert binaries.ensure_own("ours", source, progress=quiet) != path
+    assert path.exists()
+
+
 def test_the_version_that_is_stamped_is_the_one_that_is_pinned() -> None:
     pinned = (Path(binaries.__file__).parent / "gotools" / "kubernetes" / "go.mod").read_text()
     assert f"k8s.io/kubernetes {binaries.KUBERNETES_VERSION}" in pinned

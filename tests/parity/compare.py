@@ -1,0 +1,67 @@
+"""Puts one state before the oracle and before Stowplan, and says where they differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+
+from tests.parity import exceptions
+from tests.parity.draw import Object
+from tests.parity.kube_scheduler import Oracle, OracleError
+from tests.parity.stowplan_judge import State
+from tests.parity.verdict import Difference, Verdict
+
+RAISED = "raised"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """What came of one state.
+
+    Attributes:
+        verdicts: the oracle's, by ``namespace/name`` of each pod.
+        differences: unexplained ones, by pod; pods without are left out.
+        excepted: by pod, the exceptions that a difference is made up of.
+        invalid: what the API server would not take.
+    """
+
+    verdicts: dict[str, Verdict]
+    differences: dict[str, list[Difference]]
+    excepted: dict[str, tuple[str, ...]]
+    invalid: dict[str, str]
+
+
+def compare(oracle: Oracle, items: Sequence[Object], only: Iterable[str] | None = None) -> Compared:
+    """Compares the verdicts on all pending pods of a state, or on some (``namespace/name``)."""
+    answer = oracle.ask(items)
+    found = Compared(answer.verdicts, {}, {}, answer.invalid)
+    try:
+        state = State(answer.objects)
+    except Exception as error:  # noqa: BLE001 - whatever Stowplan does with a state that may be is a finding
+        found.differences.update({key: [_raised(error)] for key in answer.verdicts})
+        return found
+    for key in answer.verdicts if only is None else only:
+        theirs = answer.verdicts.get(key)
+        if theirs is None:
+            continue
+        try:
+            one = exceptions.differences(key, state, items, theirs, functools.partial(_one, oracle, key))
+        except Exception as error:  # noqa: BLE001 - as above
+            one = exceptions.Compared((), [_raised(error)])
+        if one.left:
+            found.differences[key] = one.left
+        elif one.used:
+            found.excepted[key] = one.used
+    return found
+
+
+def _one(oracle: Oracle, key: str, items: Sequence[Object]) -> Verdict:
+    verdicts = oracle.ask(items).verdicts
+    if key not in verdicts:
+        raise OracleError(f"the oracle says nothing of {key}")
+    return verdicts[key]
+
+
+def _raised(error: Exception) -> Difference:
+    return Difference(RAISED, f"Stowplan {type(error).__name__}: {error}")

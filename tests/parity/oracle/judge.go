@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	configv1 "k8s.io/kube-scheduler/config/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+)
+
+// rejection is what the first plugin that rejects a node (or the pod) says.
+type rejection struct {
+	Plugin       string   `json:"plugin"`
+	Reasons      []string `json:"reasons"`
+	Unresolvable bool     `json:"unresolvable,omitempty"`
+}
+
+type score struct {
+	Total   int64            `json:"total"`
+	Plugins map[string]int64 `json:"plugins"`
+}
+
+// verdict is of one pod, judged alone against the state as it is.
+type verdict struct {
+	// Error says what stopped the cycle without a verdict.
+	Error string `json:"error,omitempty"`
+	// Refused is set where a PreFilter plugin rejects the pod before any node is looked at.
+	Refused  *rejection           `json:"refused,omitempty"`
+	Feasible []string             `json:"feasible"`
+	Rejected map[string]rejection `json:"rejected"`
+	// Message is that of the FitError, where no node is feasible.
+	Message string `json:"message,omitempty"`
+	// Scores are weighted, by feasible node.
+	Scores map[string]score `json:"scores"`
+}
+
+// current lets one framework look at one snapshot after the other.
+type current struct{ fwk.SharedLister }
+
+type judge struct {
+	framework framework.Framework
+	snapshot  *current
+	informers informers.SharedInformerFactory
+}
+
+// leftOut are the default plugins that take no part: Stowplan has neither yet, and PostFilter comes after the verdict.
+var leftOut = sets.New(names.DynamicResources, names.DefaultPreemption)
+
+func newJudge(ctx context.Context) (*judge, error) {
+	var versioned configv1.KubeSchedulerConfiguration
+	scheme.Scheme.Default(&versioned)
+	var configuration config.KubeSchedulerConfiguration
+	if err := scheme.Scheme.Convert(&versioned, &configuration, nil); err != nil {
+		return nil, err
+	}
+	profile := configuration.Profiles[0]
+	var enabled []config.Plugin
+	for _, each := range profile.Plugins.MultiPoint.Enabled {
+		if !leftOut.Has(each.Name) {
+			enabled = append(enabled, each)
+		}
+	}
+	profile.Plugins.MultiPoint.Enabled = enabled
+	for _, each := range profile.PluginConfig {
+		// the system's default constraints need Services and ReplicaSets, which Stowplan does not watch
+		if args, ok := each.Args.(*config.PodTopologySpreadArgs); ok {
+			args.DefaultingType = config.ListDefaulting
+		}
+	}
+	client := fake.NewClientset()
+	// Never started: each state is put straight into the indexers that the plugins' listers read.
+	factory := informers.NewSharedInformerFactory(client, 0)
+	snapshot := &current{internalcache.NewEmptySnapshot()}
+	made, err := frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), &profile,
+		frameworkruntime.WithClientSet(client),
+		frameworkruntime.WithInformerFactory(factory),
+		frameworkruntime.WithSnapshotSharedLister(snapshot),
+		frameworkruntime.WithSharedCSIManager(
+			nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
+		frameworkruntime.WithParallelism(1),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &judge{framework: made, snapshot: snapshot, informers: factory}, nil
+}
+
+func (j *judge) all(ctx context.Context, objects []runtime.Object) (map[string]verdict, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the goroutine of the cache
+	pending, err := j.take(ctx, objects)
+	if err != nil {
+		return nil, err
+	}
+	verdicts := make(map[string]verdict, len(pending))
+	for _, pod := range pending {
+		verdicts[pod.Namespace+"/"+pod.Name] = j.one(ctx, pod)
+	}
+	return verdicts, nil
+}
+
+// take puts a state in force and returns its pending pods. Nodes and pods go through the scheduler's own cache, all
+// else into the indexers. Finished pods are left out, as by the field selector of the scheduler's informer.
+func (j *judge) take(ctx context.Context, objects []runtime.Object) ([]*v1.Pod, error) {
+	logger := klog.FromContext(ctx)
+	schedulerCache := internalcache.New(ctx, nil, false)
+	var pending []*v1.Pod
+	shelves := map[cache.Indexer][]any{}
+	for _, each := range []cache.SharedIndexInformer{
+		j.informers.Core().V1().Nodes().Informer(),
+		j.informers.Core().V1().Pods().Informer(),
+		j.informers.Core().V1().Namespaces().Informer(),
+		j.informers.Core().V1().PersistentVolumes().Informer(),
+		j.informers.Core().V1().PersistentVolumeClaims().Informer(),
+		j.informers.Storage().V1().StorageClasses().Informer(),
+		j.informers.Storage().V1().CSINodes().Informer(),
+		j.informers.Storage().V1().CSIDrivers().Informer(),
+		j.informers.Storage().V1().CSIStorageCapacities().Informer(),
+		j.informers.Storage().V1().VolumeAttachments().Informer(),
+	} {
+		shelves[each.GetIndexer()] = nil
+	}
+	for _, object := range objects {
+		var shelf cache.Indexer
+		switch each := object.(type) {
+		case *v1.Node:
+			shelf = j.informers.Core().V1().Nodes().Informer().GetIndexer()
+			schedulerCache.AddNode(logger, each)
+		case *v1.Pod:
+			if each.Status.Phase == v1.PodSucceeded || each.Status.Phase == v1.PodFailed {
+				continue
+			}
+			shelf = j.informers.Core().V1().Pods().Informer().GetIndexer()
+			if each.Spec.NodeName == "" {
+				pending = append(pending, each)
+			} else if err := schedulerCache.AddPod(logger, each); err != nil {
+				return nil, err
+			}
+		case *v1.Namespace:
+			shelf = j.informers.Core().V1().Namespaces().Informer().GetIndexer()
+		case *v1.PersistentVolume:
+			shelf = j.informers.Core().V1().PersistentVolumes().Informer().GetIndexer()
+		case *v1.PersistentVolumeClaim:
+			shelf = j.informers.Core().V1().PersistentVolumeClaims().Informer().GetIndexer()
+		case *storagev1.StorageClass:
+			shelf = j.informers.Storage().V1().StorageClasses().Informer().GetIndexer()
+		case *storagev1.CSINode:
+			shelf = j.informers.Storage().V1().CSINodes().Informer().GetIndexer()
+		case *storagev1.CSIDriver:
+			shelf = j.informers.Storage().V1().CSIDrivers().Informer().GetIndexer()
+		case *storagev1.CSIStorageCapacity:
+			shelf = j.informers.Storage().V1().CSIStorageCapacities().Informer().GetIndexer()
+		case *storagev1.VolumeAttachment:
+			shelf = j.informers.Storage().V1().VolumeAttachments().Informer().GetIndexer()
+		}
+		shelves[shelf] = append(shelves[shelf], object)
+	}
+	for shelf, items := range shelves {
+		if err := shelf.Replace(items, ""); err != nil {
+			return nil, err
+		}
+	}
+	snapshot := internalcache.NewEmptySnapshot()
+	if err := schedulerCache.UpdateSnapshot(logger, snapshot); err != nil {
+		return nil, err
+	}
+	j.snapshot.SharedLister = snapshot
+	return pending, nil
+}
+
+// one follows findNodesThatFitPod and prioritizeNodes of pkg/scheduler/schedule_one.go, and keeps what they throw away.
+func (j *judge) one(ctx context.Context, pod *v1.Pod) verdict {
+	found := verdict{Feasible: []string{}, Rejected: map[string]rejection{}, Scores: map[string]score{}}
+	nodes, err := j.snapshot.NodeInfos().List()
+	if err != nil {
+		found.Error = err.Error()
+		return found
+	}
+	diagnosis := framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}
+	state := framework.NewCycleState()
+	chosen, status, by := j.framework.RunPreFilterPlugins(ctx, state, pod)
+	if !status.IsSuccess() {
+		if !status.IsRejected() {
+			found.Error = status.AsError().Error()
+			return found
+		}
+		diagnosis.NodeToStatus.SetAbsentNodesStatus(status)
+		diagnosis.PreFilterMsg = status.Message()
+		refused := rejectionOf(status, status.Plugin())
+		found.Refused = &refused
+		found.Message = message(pod, len(nodes), diagnosis)
+		return found
+	}
+	absent := fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
+		fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", sets.List(by)))
+	if !chosen.AllNodes() {
+		diagnosis.NodeToStatus.SetAbsentNodesStatus(absent)
+	}
+	var feasible []fwk.NodeInfo
+	for _, node := range nodes {
+		name := node.Node().Name
+		if !chosen.AllNodes() && !chosen.NodeNames.Has(name) {
+			found.Rejected[name] = rejectionOf(absent, strings.Join(sets.List(by), ","))
+			continue
+		}
+		status := j.framework.RunFilterPlugins(ctx, state, pod, node)
+		switch {
+		case status.IsSuccess():
+			feasible = append(feasible, node)
+			found.Feasible = append(found.Feasible, name)
+		case status.IsRejected():
+			diagnosis.NodeToStatus.Set(name, status)
+			found.Rejected[name] = rejectionOf(status, status.Plugin())
+		default:
+			found.Error = status.AsError().Error()
+			return found
+		}
+	}
+	if len(feasible) == 0 {
+		found.Message = message(pod, len(nodes), diagnosis)
+		return found
+	}
+	if status := j.framework.RunPreScorePlugins(ctx, state, pod, feasible); !status.IsSuccess() {
+		found.Error = status.AsError().Error()
+		return found
+	}
+	scores, status := j.framework.RunScorePlugins(ctx, state, pod, feasible)
+	if !status.IsSuccess() {
+		found.Error = status.AsError().Error()
+		return found
+	}
+	for _, each := range scores {
+		by := map[string]int64{}
+		for _, plugin := range each.Scores {
+			by[plugin.Name] = plugin.Score
+		}
+		found.Scores[each.Name] = score{Total: each.TotalScore, Plugins: by}
+	}
+	return found
+}
+
+func message(pod *v1.Pod, nodes int, diagnosis framework.Diagnosis) string {
+	if nodes == 0 {
+		return "no nodes available to schedule pods"
+	}
+	return (&framework.FitError{Pod: pod, NumAllNodes: nodes, Diagnosis: diagnosis}).Error()
+}
+
+func rejectionOf(status *fwk.Status, plugin string) rejection {
+	return rejection{
+		Plugin:       plugin,
+		Reasons:      status.Reasons(),
+		Unresolvable: status.Code() == fwk.UnschedulableAndUnresolvable,
+	}
+}

@@ -1,0 +1,70 @@
+"""Generated cluster states: the same for the same seed, and each with one or two features that it is full of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from tests.parity import node_world, pod_world, storage_world
+from tests.parity.draw import Draw, Object
+from tests.parity.words import NAMESPACES
+
+FEATURES: Final = (
+    "resources",
+    "taints",
+    "nodeaffinity",
+    "ports",
+    "images",
+    "spread",
+    "podaffinity",
+    "lifecycle",
+    "volumes",
+    "limits",
+    "capacity",
+)
+"""What a state can be full of; every feature can come in any state, but seldom."""
+
+_STORAGE = frozenset({"volumes", "limits", "capacity"})
+
+
+def state(seed: str, features: Collection[str] = FEATURES) -> tuple[list[Object], frozenset[str]]:
+    """The objects of a cluster and what the state is full of.
+
+    Args:
+        seed: anything; the same seed gives the same state.
+        features: what it may be full of.
+    """
+    draw = Draw(seed)
+    full_of = frozenset(draw.some([each for each in FEATURES if each in features], 1, draw.one((1, 2, 2, 3))))
+    if draw.chance(0.3):
+        full_of |= {"resources"} & set(features)
+    nodes = node_world.nodes(draw, full_of)
+    names = [f"n{number}" for number in range(len(nodes))]
+    stored = storage_world.Storage([], {})
+    with_storage = bool(full_of & _STORAGE)
+    if with_storage:
+        stored = storage_world.storage(draw, names, full_of)
+    pods = []
+    crowded = names[: max(len(names) // 2, 1)] if draw.chance(0.4) else names
+    for number in range(draw.number(0, draw.one((10, 25, 40)))):
+        raw = pod_world.pod(draw, f"b{number}", names, full_of)
+        if with_storage and draw.chance(0.45):
+            storage_world.give(draw, raw, stored, stranger=False)
+        pods.append(pod_world.bound(draw, raw, crowded, full_of))
+    for number in range(draw.number(5, 20)):
+        raw = pod_world.pod(draw, f"p{number}", names, full_of)
+        if with_storage and draw.chance(0.85):
+            storage_world.give(draw, raw, stored, stranger=True)
+        pods.append(raw)
+    return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods]), full_of
+
+
+def _namespaces() -> Sequence[Object]:
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "uid": f"uid-{name}", "labels": {"kubernetes.io/metadata.name": name, **labels}},
+        }
+        for name, labels in NAMESPACES.items()
+    ]
