@@ -33,21 +33,6 @@ class Gap(Generic[SpecT]):
 
 POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
     Gap("spec.mode", "DryRun is not evaluated yet: the policy changes nothing", lambda s: s.mode == "DryRun"),
-    Gap(
-        "spec.spread[].whenDomainDown",
-        "Relax is not there yet: the rule waits for the domain",
-        lambda s: any(r.when_domain_down is not None and r.when_domain_down.action == "Relax" for r in s.spread),
-    ),
-    Gap(
-        "spec.spread[].within",
-        "spreading inside a broader domain is not there yet: the rule is left out",
-        lambda s: any(rule.within is not None for rule in s.spread),
-    ),
-    Gap(
-        "spec.spread[].maxPerDomain",
-        "a limit per domain is not there yet: only maxSkew holds",
-        lambda s: any(rule.max_per_domain is not None for rule in s.spread),
-    ),
     Gap("spec.gang", "gangs are not held together yet: each pod is placed on its own", lambda s: s.gang is not None),
     Gap(
         "spec.preemption",
