@@ -180,9 +180,7 @@ class InterPodAffinityConfig(Section):
     args: InterPodAffinityArgs
 
 
-PluginConfig = Annotated[
-    NodeResourcesFitConfig | InterPodAffinityConfig, Field(discriminator="name")
-]
+PluginConfig = Annotated[NodeResourcesFitConfig | InterPodAffinityConfig, Field(discriminator="name")]
 Args = TypeVar("Args", NodeResourcesFitArgs, InterPodAffinityArgs)
 
 
