@@ -34,7 +34,6 @@ def everything() -> metrics.Metrics:
     measured.pod_scheduled(1, 0.02)
     measured.extension_point("Filter", "Success", "stowplan", 0.0003)
     measured.plugin("NodeResourcesFit", "Filter", "Success", 0.00002)
-    measured.incoming("active", "PodAdd")
     measured.preemption(2)
     measured.bind("bound", 0.004)
     measured.loop_lag(0.001)
@@ -43,6 +42,7 @@ def everything() -> metrics.Metrics:
     measured.attach(
         metrics.Sources(
             pending_pods=lambda: {"active": 3, "backoff": 2, "unschedulable": 1, "gated": 0},
+            incoming_pods=lambda: {("active", "UnschedulablePodAdd"): 6},
             unschedulable_pods=lambda: {("NodeResourcesFit", "stowplan"): 1},
             cache_size=lambda: {"nodes": 60, "pods": 11, "assumed_pods": 0},
             binds_in_flight=lambda: 4,
@@ -133,6 +133,7 @@ def test_gauges_are_read_anew_for_each_scrape() -> None:
     measured.attach(
         metrics.Sources(
             pending_pods=lambda: pending,
+            incoming_pods=dict,
             unschedulable_pods=dict,
             cache_size=dict,
             binds_in_flight=lambda: 0,

@@ -114,6 +114,26 @@ def test_a_changed_spec_is_worth_a_new_try_and_a_changed_status_is_not() -> None
     assert order(queue) == ["a"]
 
 
+def test_it_counts_why_pods_enter_each_place() -> None:
+    queue = SchedulingQueue()
+    queue.put(pending("a"), 0)
+    queue.put(pending("gated", gated=True), 0)
+    queue.unschedulable(popped(queue), ["Fit"], frozenset({NODE_ADDED}), 0)
+    queue.happened([NODE_ADDED], 0.5)
+    queue.flush(1)
+    queue.put(pending("gated"), 2)
+    queue.failed(popped(queue), 3)
+    assert queue.incoming == {
+        (Place.ACTIVE, "UnschedulablePodAdd"): 1,
+        (Place.GATED, "UnschedulablePodAdd"): 1,
+        (Place.UNSCHEDULABLE, "ScheduleAttemptFailure"): 1,
+        (Place.BACKOFF, "NodeAdd"): 1,
+        (Place.ACTIVE, "BackoffComplete"): 1,
+        (Place.ACTIVE, "UnschedulablePodUpdate"): 1,
+        (Place.BACKOFF, "ScheduleAttemptFailure"): 1,
+    }
+
+
 def test_a_removed_pod_does_not_come_back_out_of_a_heap() -> None:
     queue = SchedulingQueue()
     queue.put(pending("a"), 0)

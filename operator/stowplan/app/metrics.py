@@ -40,10 +40,12 @@ def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where the gauges are read from when /metrics is asked for, in the event loop. None may take long."""
+    """Where gauges, and what is counted anyway, are read from when /metrics is asked for: quickly, in the event loop."""
 
     pending_pods: Callable[[], Mapping[str, int]]
     """Pods by queue: active, backoff, unschedulable, gated; each of them always there."""
+    incoming_pods: Callable[[], Mapping[tuple[str, str], int]]
+    """Pods that have ever entered a queue, by (queue, event)."""
     unschedulable_pods: Callable[[], Mapping[tuple[str, str], int]]
     """Pods by (plugin, profile); a pod counts for each plugin that rejected it."""
     cache_size: Callable[[], Mapping[str, int]]
@@ -126,11 +128,6 @@ class Metrics:
             "Duration for running a plugin at a specific extension point, in one cycle of ten.",
             exponential(0.00001, 1.5, 20), "plugin", "extension_point", "status",
         ))  # fmt: skip
-        self._incoming = _Children(counter(
-            "scheduler_queue_incoming_pods_total",
-            "Number of pods added to scheduling queues by event and queue type.",
-            "queue", "event",
-        ))  # fmt: skip
         self._preemptions = counter("scheduler_preemption_attempts_total", "Total preemption attempts till now.")
         self._victims = histogram(
             "scheduler_preemption_victims", "Number of selected preemption victims.", exponential(1, 2, 7)
@@ -194,10 +191,6 @@ class Metrics:
         """A plugin has run, in a cycle for which :meth:`sample_plugins` was true."""
         self._plugin_seconds[name, point, status].observe(seconds)
 
-    def incoming(self, queue: str, event: str) -> None:
-        """A pod entered the queue (active, backoff, unschedulable, gated) because of an event."""
-        self._incoming[queue, event].inc()
-
     def preemption(self, victims: int) -> None:
         """Preemption was tried; ``victims`` pods have to go, none where it would not help."""
         self._preemptions.inc()
@@ -229,7 +222,7 @@ class Metrics:
     def sample(self) -> None:
         """Read the sources; in the thread that owns what they read."""
         if self._sources is not None:
-            self._sampled.families = tuple(_gauges(self._sources))
+            self._sampled.families = tuple(_sampled(self._sources))
 
     def render(self) -> bytes:
         """The text format, with the gauges as last sampled: some 10 µs a line, so better in another thread."""
@@ -242,13 +235,21 @@ class Metrics:
         return prometheus_client.Histogram(name, text, labels, registry=self._registry, buckets=buckets)
 
 
-def _gauges(sources: Sources) -> Iterator[core.Metric]:
+def _sampled(sources: Sources) -> Iterator[core.Metric]:
     yield _gauge(
         "scheduler_pending_pods",
         "Number of pending pods, by the queue: 'active', 'backoff', 'unschedulable' (tried and failed) or 'gated'.",
         [((queue,), pods) for queue, pods in sources.pending_pods().items()],
         "queue",
     )
+    incoming = core.CounterMetricFamily(
+        "scheduler_queue_incoming_pods_total",
+        "Number of pods added to scheduling queues by event and queue type.",
+        labels=("queue", "event"),
+    )
+    for labels, pods in sources.incoming_pods().items():
+        incoming.add_metric(labels, pods)
+    yield incoming
     yield _gauge(
         "scheduler_unschedulable_pods",
         "Number of unschedulable pods by the plugin that rejected them; a pod counts once for each such plugin.",

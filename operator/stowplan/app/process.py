@@ -250,6 +250,7 @@ class _Process:
         self._measured.attach(
             metrics.Sources(
                 pending_pods=lambda: {place.value: scheduler.queue.size(place) for place in Place},
+                incoming_pods=self._incoming,
                 unschedulable_pods=self._unschedulable,
                 cache_size=lambda: {
                     "nodes": len(scheduler.cache.snapshot),
@@ -261,6 +262,13 @@ class _Process:
                 leader=lambda: self._leads,
             )
         )
+
+    def _incoming(self) -> dict[tuple[str, str], int]:
+        """As kube-scheduler counts them: a gated pod enters ``unschedulable``."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for (place, why), pods in self._board.scheduler.queue.incoming.items():
+            counts[Place.UNSCHEDULABLE.value if place is Place.GATED else place.value, why] += pods
+        return counts
 
     def _unschedulable(self) -> dict[tuple[str, str], int]:
         counts: Counter[tuple[str, str]] = Counter()

@@ -138,7 +138,6 @@ class SchedulingLoop:
             log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
         self._reporter.failed(outcome.pod, message)
         self._observer.attempt("unschedulable", outcome.framework.name, self._clock() - started)
-        self._observer.incoming("unschedulable", "ScheduleAttemptFailure")
 
     # ------------------------------------------------------------ carry out
 
@@ -190,5 +189,4 @@ class SchedulingLoop:
             self._scheduler.queue.put(newest, now)  # it may have been changed while it was in flight
             self._board.waits(newest)
             self._reporter.failed(newest, message)
-            self._observer.incoming("backoff", "ScheduleAttemptFailure")
         self._observer.attempt("error", placed.framework.name, now - started)

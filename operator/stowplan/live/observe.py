@@ -26,6 +26,3 @@ class Observer(Protocol):
 
     def bind(self, outcome: str, seconds: float) -> None:
         """The API server has answered a bind."""
-
-    def incoming(self, queue: str, event: str) -> None:
-        """A pod has entered a queue because of an event."""

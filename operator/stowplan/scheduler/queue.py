@@ -24,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from stowplan.framework.events import ClusterEvent
@@ -31,6 +32,14 @@ from stowplan.model.pods import PodClass, PodInfo
 
 FLUSH_AFTER = 300.0
 """Seconds after which an unschedulable pod is tried again without an event."""
+
+
+# Why a pod enters a queue, where that is no ClusterEvent; kube-scheduler's labels (pkg/scheduler/framework/events.go).
+CREATED = "UnschedulablePodAdd"
+CHANGED = "UnschedulablePodUpdate"
+ATTEMPT_FAILED = "ScheduleAttemptFailure"
+BACKOFF_OVER = "BackoffComplete"
+TIMEOUT = "UnschedulableTimeout"
 
 
 class Place(enum.Enum):
@@ -76,6 +85,9 @@ class SchedulingQueue:
     Args:
         initial_backoff: seconds before the second try; doubles with each further one.
         max_backoff: the most seconds between two tries.
+
+    Attributes:
+        incoming: how many pods have ever entered each place, and why.
     """
 
     def __init__(self, *, initial_backoff: float = 1.0, max_backoff: float = 10.0) -> None:
@@ -87,6 +99,7 @@ class SchedulingQueue:
         self._unschedulable: dict[frozenset[ClusterEvent], dict[str, QueuedPodInfo]] = {}
         self._tickets = 0
         self._sizes = dict.fromkeys(Place, 0)
+        self.incoming: Counter[tuple[Place, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -118,16 +131,16 @@ class SchedulingQueue:
         if queued is None:
             queued = QueuedPodInfo(pod, added=now, joined=now)
             self._all[pod.uid] = queued
-            self._place(queued, Place.GATED if pod.gates else Place.ACTIVE, now)
+            self._place(queued, Place.GATED if pod.gates else Place.ACTIVE, CREATED, now)
             return
         changed = queued.pod.cls is not pod.cls or queued.pod.claims != pod.claims or queued.pod.gates != pod.gates
         queued.pod = pod
         if queued.place is Place.ACTIVE and changed and pod.gates:
-            self._move(queued, Place.GATED, now)
+            self._move(queued, Place.GATED, CHANGED, now)
         elif queued.place is Place.GATED and not pod.gates:
-            self._move(queued, Place.ACTIVE, now)
+            self._move(queued, Place.ACTIVE, CHANGED, now)
         elif queued.place is Place.UNSCHEDULABLE and changed:
-            self._wake(queued, now)
+            self._wake(queued, CHANGED, now)
 
     def remove(self, uid: str) -> None:
         """The pod is gone, or has a node; one that is not queued is fine."""
@@ -157,13 +170,13 @@ class SchedulingQueue:
         queued.unschedulable_since = now
         queued.backoff_until = now + self.backoff(queued.attempts)
         self._all[queued.pod.uid] = queued
-        self._place(queued, Place.UNSCHEDULABLE, now)
+        self._place(queued, Place.UNSCHEDULABLE, ATTEMPT_FAILED, now)
 
     def failed(self, queued: QueuedPodInfo, now: float) -> None:
         """A popped pod had a node but could not be bound: it is tried again after its backoff."""
         queued.backoff_until = now + self.backoff(queued.attempts)
         self._all[queued.pod.uid] = queued
-        self._place(queued, Place.BACKOFF, now)
+        self._place(queued, Place.BACKOFF, ATTEMPT_FAILED, now)
 
     def backoff(self, attempts: int) -> float:
         """Seconds to wait after so many attempts: doubling, capped."""
@@ -177,7 +190,7 @@ class SchedulingQueue:
         for event in events:
             for waits_for in [each for each in self._unschedulable if event in each]:
                 for queued in list(self._unschedulable[waits_for].values()):
-                    self._wake(queued, now)
+                    self._wake(queued, event.value, now)
                     woken += 1
         return woken
 
@@ -187,13 +200,13 @@ class SchedulingQueue:
         while self._backoff and self._backoff[0][0] <= now:
             _, ticket, queued = heapq.heappop(self._backoff)
             if self._current(queued, ticket, Place.BACKOFF):
-                self._move(queued, Place.ACTIVE, now)
+                self._move(queued, Place.ACTIVE, BACKOFF_OVER, now)
                 moved += 1
         for group in list(self._unschedulable.values()):
             for queued in list(group.values()):
                 if now - queued.unschedulable_since < FLUSH_AFTER:
                     break  # a group is in the order of its times
-                self._wake(queued, now)
+                self._wake(queued, TIMEOUT, now)
                 moved += 1
         return moved
 
@@ -213,12 +226,12 @@ class SchedulingQueue:
         """Heaps keep entries of pods that have moved on: each entry is good for one ticket."""
         return queued.ticket == ticket and queued.place is place
 
-    def _wake(self, queued: QueuedPodInfo, now: float) -> None:
-        self._move(queued, Place.ACTIVE if queued.backoff_until <= now else Place.BACKOFF, now)
+    def _wake(self, queued: QueuedPodInfo, why: str, now: float) -> None:
+        self._move(queued, Place.ACTIVE if queued.backoff_until <= now else Place.BACKOFF, why, now)
 
-    def _move(self, queued: QueuedPodInfo, place: Place, now: float) -> None:
+    def _move(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
         self._leave(queued)
-        self._place(queued, place, now)
+        self._place(queued, place, why, now)
 
     def _leave(self, queued: QueuedPodInfo) -> None:
         self._sizes[queued.place] -= 1
@@ -229,7 +242,8 @@ class SchedulingQueue:
             if not group:
                 del self._unschedulable[queued.waits_for]
 
-    def _place(self, queued: QueuedPodInfo, place: Place, now: float) -> None:
+    def _place(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
+        self.incoming[place, why] += 1
         queued.place = place
         self._tickets += 1
         queued.ticket = self._tickets
