@@ -64,7 +64,10 @@ async def test_the_metrics_tell_what_has_happened(api: Api, namespace: str, own:
     assert 0 < replica.metric("scheduler_pod_scheduling_sli_duration_seconds_sum") < 12 * objects.PATIENCE
     assert 0 < replica.metric("scheduler_scheduling_attempt_duration_seconds_sum", result="scheduled") < 60
     assert replica.metric("scheduler_framework_extension_point_duration_seconds_count", extension_point="Filter") >= 13
-    assert replica.metric("scheduler_queue_incoming_pods_total", queue="unschedulable") == 1
+    entered = "scheduler_queue_incoming_pods_total"
+    assert replica.metric(entered, queue="active", event="UnschedulablePodAdd") == 13
+    assert replica.metric(entered, queue="unschedulable", event="UnschedulablePodAdd") == 1  # the gated one
+    assert replica.metric(entered, queue="unschedulable", event="ScheduleAttemptFailure") == 1
     waiting = {place: replica.metric("scheduler_pending_pods", queue=place)
                for place in ("active", "backoff", "unschedulable", "gated")}  # fmt: skip
     assert waiting == {"active": 0, "backoff": 0, "unschedulable": 1, "gated": 1}
