@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from tests.controlplane.api import condition
+from tests.controlplane.plane import ControlPlane
 from tests.handlers.bench import PATIENCE, Bench, node_set, reason, said, template
 
 pytestmark = pytest.mark.e2e
@@ -232,6 +235,38 @@ async def test_members_of_a_deleted_node_come_back_elsewhere(bench: Bench) -> No
         meta = {"name": name, "labels": node["metadata"]["labels"]}
         await bench.api.create({"apiVersion": "v1", "kind": "Node", "metadata": meta, "status": node["status"]})
         await bench.api.wait(f"/api/v1/nodes/{name}", lambda it: condition(it, "Ready") == "True", within=PATIENCE)
+
+
+async def test_a_member_on_a_silent_node_is_replaced_once_somebody_vouches_that_it_is_off(
+    quiet_plane: ControlPlane, bench: Bench
+) -> None:
+    await bench.create(node_set("data", 2, claim="zonal"), nodeFailure={"replaceAfter": "1ms"})
+    await bench.settle()
+    pod = await bench.api.get(bench.pod("db-data-0"))
+    name = pod["spec"]["nodeName"]
+    await quiet_plane.silence_node(name)
+    bench.world.nodes[name] = dataclasses.replace(bench.world.nodes[name], ready=False)
+    path = f"/api/v1/nodes/{name}"
+    try:
+        await bench.api.wait(path, lambda it: "timeAdded" in str(it["spec"].get("taints")), within=PATIENCE)
+        await bench.reconcile()
+        dying = await bench.api.get(bench.pod("db-data-0"))
+        assert dying["metadata"]["uid"] == pod["metadata"]["uid"]
+        assert "deletionTimestamp" in dying["metadata"]
+        (waits,) = (await bench.api.get(bench.path))["status"]["pendingChanges"]
+        assert waits["target"] == "db-data-0"
+        assert f"its node {name} is not ready and cannot confirm that the pod has stopped" in waits["heldBy"]
+        taints = [{"key": "node.kubernetes.io/out-of-service", "value": "off", "effect": "NoExecute"}]
+        node = await bench.api.get(path)
+        await bench.api.patch(path, {"spec": {"taints": [*node["spec"].get("taints", []), *taints]}})
+        await bench.settle()
+        assert (await bench.api.get(bench.pod("db-data-0")))["spec"]["nodeName"] != name
+    finally:
+        node = await bench.api.get(path)
+        kept = [each for each in node["spec"].get("taints", []) if "out-of-service" not in each["key"]]
+        await bench.api.patch(path, {"spec": {"taints": kept}})
+        await quiet_plane.wake_node(name)
+        await bench.api.wait(path, lambda it: condition(it, "Ready") == "True", within=PATIENCE)
 
 
 async def test_claims_grow(bench: Bench) -> None:

@@ -112,10 +112,13 @@ class World:
             budgets=tuple(copy.deepcopy(list(self.budgets.values()))),
             nodes={name: view for name, view in self.nodes.items() if name in used},
             policy=self.policy,
-            domains={key: frozenset(view.labels[key] for view in self.nodes.values()) for key in (ZONE, RACK, HOST)},
+            domains={key: self.domains(key) for key in (ZONE, RACK, HOST)},
             stranded=frozenset(self.stranded),
             templates=dict(self.templates),
         )  # fmt: skip
+
+    def domains(self, key: str) -> frozenset[str]:
+        return frozenset(view.labels[key] for view in self.nodes.values() if key in view.labels)
 
     def groups(self) -> dict[str, Group]:
         return {group.name: group for group in fleet(self.observe())}

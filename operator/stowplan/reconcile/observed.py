@@ -92,6 +92,20 @@ class Budget(objects.KubeObject):
     spec: BudgetSpec = msgspec.field(default_factory=BudgetSpec)
 
 
+class Taint(Struct):
+    """A taint, and since when (RFC 3339; only with the effect NoExecute)."""
+
+    key: str = ""
+    effect: str = ""
+    time_added: str | None = None
+
+
+class NodeSpec(Struct):
+    """A node's taints."""
+
+    taints: list[Taint] = []
+
+
 class NodeStatus(Struct):
     """A node's conditions."""
 
@@ -101,10 +115,11 @@ class NodeStatus(Struct):
 class Node(objects.KubeObject):
     """The node of a member, read when it is not ready."""
 
-    spec: objects.NodeSpec = msgspec.field(default_factory=objects.NodeSpec)
+    spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
 
+_UNREADY = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 """Somebody vouches that the node is off (KEP-2268): what ran on it does not run any more."""
 
@@ -131,11 +146,13 @@ class NodeView:
 def node_view(node: Node) -> NodeView:
     """A node as read from the API server."""
     ready = condition(node.status.conditions, "Ready")
+    since = parse_time(ready.last_transition_time) if ready is not None else None
+    tainted = [each.time_added for each in node.spec.taints if each.key in _UNREADY and each.time_added]
     return NodeView(
         name=node.metadata.name,
         labels=node.metadata.labels,
         ready=ready is not None and ready.status == "True",
-        since=parse_time(ready.last_transition_time) if ready else None,
+        since=since or parse_time(min(tainted, default=None)),
         out_of_service=any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints),
     )
 
