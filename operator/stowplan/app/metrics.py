@@ -40,7 +40,7 @@ def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where gauges, and what is counted anyway, are read from when /metrics is asked for: quickly, in the event loop."""
+    """Where gauges and running counts are read from when /metrics is asked for: quickly, in the event loop."""
 
     pending_pods: Callable[[], Mapping[str, int]]
     """Pods by queue: active, backoff, unschedulable, gated; each of them always there."""
