@@ -159,8 +159,7 @@ pluginConfig:
         pytest.param("pluginConfig: [{args: {}}]", "pluginConfig[0].name: is required", id="plugin without a name"),
         pytest.param(
             "pluginConfig: [{name: NodeName, args: {}}]",
-            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity',"
-            " not 'NodeName'",
+            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity', not 'NodeName'",
             id="plugin without arguments",
         ),
         pytest.param(
