@@ -125,9 +125,9 @@ class NodeFailure(ApiModel):
     """What happens to a member whose node does not come back."""
 
     replace_after: Duration | None = None
-    """How long a node must have been unreachable, such as 10m, before its members are replaced, although nobody can
-    tell whether they still run. Absent: they are only replaced once the node is deleted or tainted
-    node.kubernetes.io/out-of-service."""
+    """How long a node must have been unreachable, such as 10m, before the pods of its members are deleted. A replacement
+    starts once it is sure that the old pod has stopped: its node says so, is deleted, or is tainted
+    node.kubernetes.io/out-of-service. Absent: the pods are deleted only then."""
     volumes: Literal["Keep", "ReplaceIfNodeGone"] = "Keep"
     """Keep: a member waits for its volumes. ReplaceIfNodeGone: a claim whose volume is pinned to a node that no longer
     exists is given up, and the member starts with an empty one."""
