@@ -70,11 +70,13 @@ def _generated(program: Path, options: argparse.Namespace) -> int:
     print(summary(total, time.monotonic() - started))
     for failure in total.failures[:SHOWN]:
         print(f"\n{failure.pod} in state {failure.seed} ({', '.join(failure.features)}):", flush=True)
-        small, differences = run.reproduction(program, failure, options.features)
-        for each in differences:
+        small = run.reproduction(program, failure, options.features)
+        for each in small.differences:
             print(f"  {each}")
         print(f"  saved as {_save(options.save, failure, small)}; the state, made small:")
-        print(*(f"    {msgspec.json.encode(item).decode()}" for item in small), sep="\n")
+        print(*(f"    {msgspec.json.encode(item).decode()}" for item in small.items), sep="\n")
+        if small.before:
+            print("  and before it:", *(f"    {msgspec.json.encode(item).decode()}" for item in small.before), sep="\n")
     return 1 if total.failures or total.invalid else 0
 
 
@@ -103,22 +105,23 @@ def summary(total: run.Total, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _save(folder: Path, failure: run.Failure, items: Sequence[Object]) -> Path:
+def _save(folder: Path, failure: run.Failure, small: run.Reproduction) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{failure.seed}-{failure.pod.replace('/', '-')}.json"
-    state = {"apiVersion": "v1", "kind": "List", "items": items}
+    state = {"apiVersion": "v1", "kind": "List", "items": small.items, "before": small.before}
     path.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
     return path
 
 
 class _Saved(msgspec.Struct):
     items: list[Object]
+    before: list[Object] = []
 
 
 def _saved(program: Path, path: Path) -> int:
     state = msgspec.json.decode(path.read_bytes(), type=_Saved)
     with kube_scheduler.Oracle(program) as running:
-        found = compare.compare(running, state.items)
+        found = compare.compare(running, state.items, before=state.before)
     for pod, differences in found.differences.items():
         print(pod, *(f"  {each}" for each in differences), sep="\n")
     for pod, used in found.excepted.items():

@@ -32,15 +32,28 @@ class Compared:
     invalid: dict[str, str]
 
 
-def compare(oracle: Oracle, items: Sequence[Object], only: Iterable[str] | None = None) -> Compared:
-    """Compares the verdicts on all pending pods of a state, or on some (``namespace/name``)."""
+def compare(
+    oracle: Oracle, items: Sequence[Object], *, before: Sequence[Object] = (), only: Iterable[str] | None = None
+) -> Compared:
+    """Compares the verdicts on the pending pods of a state.
+
+    Args:
+        oracle: is asked.
+        items: the state.
+        before: an earlier state that Stowplan has in memory when it learns of this one; none, if there is nothing.
+        only: these pods (``namespace/name``), all if not given.
+    """
+    earlier = oracle.ask(before).objects if before else []
     answer = oracle.ask(items)
     found = Compared(answer.verdicts, {}, {}, answer.invalid)
     try:
-        state = State(answer.objects)
+        state = State(answer.objects, earlier)
+        wrong = state.cache.snapshot.check()
     except Exception as error:  # noqa: BLE001 - whatever Stowplan does with a state that may be is a finding
         found.differences.update({key: [_raised(error)] for key in answer.verdicts})
         return found
+    if wrong:
+        found.differences.update({key: [Difference("state", ", ".join(wrong))] for key in answer.verdicts})
     for key in answer.verdicts if only is None else only:
         theirs = answer.verdicts.get(key)
         if theirs is None:

@@ -70,22 +70,33 @@ def bound(draw: Draw, raw: Object, node_names: Sequence[str], features: frozense
 
 
 def _resizing(draw: Draw, spec: Object) -> Object:
-    """A status that says what the containers have, while they are to have what the spec says."""
-    containers = spec["containers"]
-    assert isinstance(containers, list)
-    statuses = []
-    for each in containers:
-        given = {"cpu": draw.one(_CPU), "memory": draw.one(_MEMORY)}
-        status: Object = {"name": each["name"], "ready": True, "image": each["image"], "imageID": "", "restartCount": 0}
-        if draw.chance(0.8):
-            status["resources"] = {"requests": given}
-        if draw.chance(0.7):
-            status["allocatedResources"] = given if draw.chance(0.7) else {"cpu": draw.one(_CPU)}
-        statuses.append(status)
-    found: Object = {"containerStatuses": statuses}
+    """A status that says what the pod and its containers have, while they are to have what the spec says."""
+    found: Object = {"containerStatuses": _statuses(draw, spec["containers"])}
+    if "initContainers" in spec:
+        found["initContainerStatuses"] = _statuses(draw, spec["initContainers"])
+    if "resources" in spec and draw.chance(0.7):
+        found |= _given(draw)
     if draw.chance(0.5):
         reason = draw.one(("Infeasible", "Deferred"))
         found["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": reason}]
+    return found
+
+
+def _statuses(draw: Draw, containers: object) -> list[Object]:
+    assert isinstance(containers, list)
+    return [
+        {"name": each["name"], "ready": True, "image": each["image"], "imageID": "", "restartCount": 0, **_given(draw)}
+        for each in containers
+    ]
+
+
+def _given(draw: Draw) -> Object:
+    requests = {"cpu": draw.one(_CPU), "memory": draw.one(_MEMORY)}
+    found: Object = {}
+    if draw.chance(0.8):
+        found["resources"] = {"requests": requests}
+    if draw.chance(0.7):
+        found["allocatedResources"] = requests if draw.chance(0.7) else {"cpu": draw.one(_CPU)}
     return found
 
 
@@ -171,7 +182,7 @@ def _port(draw: Draw) -> Object:
     if draw.chance(0.8):
         found["hostPort"] = draw.one((80, 81, 8080))
         if draw.chance(0.4):
-            found["hostIP"] = draw.one(("127.0.0.1", "10.0.0.1", "0.0.0.0"))
+            found["hostIP"] = draw.one(("127.0.0.1", "10.0.0.1", "0.0.0.0", "::", "::1"))
     if draw.chance(0.3):
         found["protocol"] = draw.one(("UDP", "TCP", "SCTP"))
     return found
@@ -200,7 +211,7 @@ def _node_selector(draw: Draw) -> Object:
 
 def _toleration(draw: Draw) -> Object:
     if draw.chance(0.1):
-        return {"operator": "Exists"}
+        return {"operator": "Exists", **({"effect": "NoSchedule"} if draw.chance(0.5) else {})}
     found: Object = {"key": draw.one(("dedicated", "gpu", "slow", "level", "node.kubernetes.io/unschedulable"))}
     if draw.chance(0.4):
         found["operator"] = "Exists"

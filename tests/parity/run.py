@@ -122,21 +122,39 @@ def _some(seed: str, first: int, features: tuple[str, ...]) -> list[tuple[str, t
     for number in range(first, first + _AT_ONCE):
         of_state = f"{seed}-{number}"
         items, full_of = world.state(of_state, features)
-        found.append((of_state, tuple(sorted(full_of)), compare(_oracle, items)))
+        found.append(
+            (of_state, tuple(sorted(full_of)), compare(_oracle, items, before=world.earlier(items, of_state, features)))
+        )
     return found
 
 
-def reproduction(program: Path, failure: Failure, features: Sequence[str]) -> tuple[list[Object], list[Difference]]:
-    """The smallest state in which the pod shows the same kind of difference, and what it shows there."""
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """A small state with a difference.
+
+    Attributes:
+        items: the state.
+        before: the earlier state that it needs; empty where it needs none.
+        differences: what shows in it.
+    """
+
+    items: list[Object]
+    before: list[Object]
+    differences: list[Difference]
+
+
+def reproduction(program: Path, failure: Failure, features: Sequence[str]) -> Reproduction:
+    """The smallest state found in which the pod shows the same kind of difference."""
     items, _ = world.state(failure.seed, features)
+    before = world.earlier(items, failure.seed, features)
     kinds = {each.kind for each in failure.differences}
     oracle = Oracle(program)
     found = failure.differences
 
-    def fails(smaller: Sequence[Object]) -> bool:
+    def fails(smaller: Sequence[Object], smaller_before: Sequence[Object]) -> bool:
         nonlocal oracle, found
         try:
-            one = compare(oracle, smaller, [failure.pod])
+            one = compare(oracle, smaller, before=smaller_before, only=[failure.pod])
         except OracleError:
             oracle.close()
             oracle = Oracle(program)
@@ -148,6 +166,11 @@ def reproduction(program: Path, failure: Failure, features: Sequence[str]) -> tu
         return True
 
     try:
-        return shrink(items, fails), found
+        if before and fails(items, []):
+            before = []
+        items = shrink(items, lambda smaller: fails(smaller, before))
+        if before:
+            before = shrink(before, lambda smaller: fails(items, smaller))
+        return Reproduction(items, before, found)
     finally:
         oracle.close()

@@ -252,10 +252,14 @@ def _places(making: _Making, *, local: bool) -> list[Object]:
     if local:
         host: Object = {"key": HOST, "operator": "In", "values": [draw.one(making.nodes)]}
         return [{"matchExpressions": [host]}]
-    return [
+    terms: list[Object] = [
         {"matchExpressions": [requirement(draw, NODE_LABELS, numbers=True) for _ in range(draw.number(1, 2))]}
         for _ in range(draw.number(1, 2))
     ]
+    if draw.chance(0.1):
+        field: Object = {"key": "metadata.name", "operator": "In", "values": [draw.one(making.nodes)]}
+        terms.append({"matchFields": [field]})
+    return terms
 
 
 def _attachments(making: _Making) -> None:

@@ -6,7 +6,10 @@ cache that the watch would have filled.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable
+from typing import cast, get_args
 
 import msgspec
 import numpy as np
@@ -18,6 +21,7 @@ from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis
 from stowplan.framework.status import Verdict as PluginVerdict
+from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 from stowplan.plugins.group_size import Backlog
@@ -25,6 +29,9 @@ from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.policies import Policies
 from stowplan.scheduler.cache import ClusterCache
+
+_ASKED_BEFORE = 8
+"""Pods that are judged in the earlier state."""
 
 
 class _Header(msgspec.Struct, rename="camel"):
@@ -35,25 +42,37 @@ class _Header(msgspec.Struct, rename="camel"):
 class State:
     """A state as Stowplan has it.
 
+    Args:
+        encoded: the objects.
+        before: those of an earlier state: it becomes this one as by a watch, object by object, after it has been asked
+            about some pods, so that what Stowplan keeps in memory must follow.
+
     Attributes:
         cache: filled as by the watch.
         pending: the pods that wait for a node, by ``namespace/name``.
         ignored: the objects that Stowplan cannot understand, and why; as in the live scheduler they count for nothing.
     """
 
-    def __init__(self, encoded: Iterable[msgspec.Raw]) -> None:
+    def __init__(self, encoded: Iterable[msgspec.Raw], before: Iterable[msgspec.Raw] = ()) -> None:
         self.cache = ClusterCache()
         self.pending: dict[str, PodInfo] = {}
         self.ignored: dict[str, str] = {}
-        for raw in encoded:
-            header = msgspec.json.decode(raw, type=_Header)
-            item = msgspec.json.decode(raw, type=objects.KINDS[header.api_version, header.kind])
-            try:
-                self._put(item)
-            except InvalidObject as error:
-                self.ignored[f"{header.kind} {item.key}"] = str(error)
         self._ours = self._policies(VolumeBindingArgs())
         self._each_alone = self._policies(VolumeBindingArgs(require_capacity=False))
+        earlier = list(map(_decode, before))
+        for item in earlier:
+            self._put(item)
+        now = list(map(_decode, encoded))
+        if earlier:
+            self._ask_before(now)
+        stay = set(map(_identity, now))
+        gone = [item for item in earlier if _identity(item) not in stay]
+        for number, item in enumerate(now):
+            self._put(item)
+            if number < len(gone):
+                self._remove(gone[number])
+        for item in gone[len(now) :]:
+            self._remove(item)
 
     def judge(self, key: str, *, require_capacity: bool = True) -> Verdict:
         """The verdict on one pod.
@@ -69,14 +88,31 @@ class State:
         framework = (self._ours if require_capacity else self._each_alone).framework_for(pod.cls)
         return _judge(pod, self.cache.snapshot, framework)
 
+    def _ask_before(self, now: Iterable[objects.KubeObject]) -> None:
+        """Judges some pods of the state to come, so that there is something in memory that may be wrong then."""
+        waiting = (each for each in now if isinstance(each, objects.Pod) and not each.spec.node_name)
+        for raw in itertools.islice(waiting, _ASKED_BEFORE):
+            with contextlib.suppress(InvalidObject):
+                pod = self.cache.interner.pod(raw)
+                for policies in (self._ours, self._each_alone):
+                    _judge(pod, self.cache.snapshot, policies.framework_for(pod.cls))
+
     def _policies(self, volumes: VolumeBindingArgs) -> Policies:
         policies = Policies([], [], PluginArgs(volume_binding=volumes), Backlog())
         policies.govern(self.cache.snapshot)
         return policies
 
     def _put(self, item: objects.KubeObject) -> None:
+        self.ignored.pop(_identity(item), None)
+        try:
+            self._take(item)
+        except InvalidObject as error:
+            self.ignored[_identity(item)] = str(error)
+
+    def _take(self, item: objects.KubeObject) -> None:
         match item:
             case objects.Pod():
+                self.pending.pop(item.key, None)
                 pod = self.cache.interner.pod(item)
                 self.cache.put_pod(pod)
                 if not pod.node_name and not pod.finished:
@@ -85,18 +121,34 @@ class State:
                 self.cache.put_node(item)
             case objects.Namespace():
                 self.cache.put_namespace(item)
-            case (
-                objects.PersistentVolume()
-                | objects.PersistentVolumeClaim()
-                | objects.StorageClass()
-                | objects.CSINode()
-                | objects.CSIDriver()
-                | objects.CSIStorageCapacity()
-                | objects.VolumeAttachment()
-            ):
-                self.cache.put_storage(item)
             case _:
-                raise TypeError(f"a state has no {type(item).__name__}")
+                self.cache.put_storage(_storage(item))
+
+    def _remove(self, item: objects.KubeObject) -> None:
+        match item:
+            case objects.Pod():
+                self.pending.pop(item.key, None)
+                self.cache.remove_pod(item.metadata.uid)
+            case objects.Node():
+                self.cache.remove_node(item.key)
+            case objects.Namespace():
+                self.cache.remove_namespace(item.key)
+            case _:
+                self.cache.remove_storage(_storage(item))
+
+
+def _decode(raw: msgspec.Raw) -> objects.KubeObject:
+    header = msgspec.json.decode(raw, type=_Header)
+    return msgspec.json.decode(raw, type=objects.KINDS[header.api_version, header.kind])
+
+
+def _identity(item: objects.KubeObject) -> str:
+    return f"{type(item).__name__} {item.key}"
+
+
+def _storage(item: objects.KubeObject) -> StorageObject:
+    assert isinstance(item, get_args(StorageObject)), f"a state has no {_identity(item)}"
+    return cast("StorageObject", item)
 
 
 def _judge(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Verdict:

@@ -205,7 +205,7 @@ def test_differences_are_counted_made_small_and_saved(
     broken = run.Total()
     broken.failures.append(run.Failure("s-1", ("taints",), "default/p0", []))
     monkeypatch.setattr(run, "totals", lambda *_, **__: iter([broken]))
-    monkeypatch.setattr(run, "reproduction", lambda *_: ([node("n")], []))
+    monkeypatch.setattr(run, "reproduction", lambda *_: run.Reproduction([node("n")], [], []))
     assert command.main(["--pods", "1", "--save", str(tmp_path)]) == 1
     assert "default/p0 in state s-1 (taints)" in capsys.readouterr().out
     assert json.loads((tmp_path / "s-1-default-p0.json").read_text())["items"] == [node("n")]

@@ -59,6 +59,34 @@ def state(seed: str, features: Collection[str] = FEATURES) -> tuple[list[Object]
     return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods]), full_of
 
 
+def earlier(items: Sequence[Object], seed: str, features: Collection[str] = FEATURES) -> list[Object]:
+    """What the cluster was before it became this state, for one state in three; else nothing.
+
+    Some objects are there already, some are others of the same name, some are not there yet, and some will go. In every
+    other cluster the nodes stay, so that what is remembered of them stays too.
+    """
+    draw = Draw(f"{seed} earlier")
+    if not draw.chance(1 / 3):
+        return []
+    others = {_identity(each): each for each in state(f"{seed} earlier", features)[0]}
+    same_nodes = draw.chance(0.5)
+    found = []
+    for item in items:
+        other = others.pop(_identity(item), None)
+        if draw.chance(0.5) or (same_nodes and item["kind"] == "Node"):
+            found.append(item)
+        elif other is not None and draw.chance(0.7):
+            found.append(other)
+    found += [each for each in others.values() if draw.chance(0.3) and not (same_nodes and each["kind"] == "Node")]
+    return draw.shuffled(found)
+
+
+def _identity(item: Object) -> tuple[object, object, object]:
+    metadata = item["metadata"]
+    assert isinstance(metadata, dict)
+    return item["kind"], metadata.get("namespace"), metadata["name"]
+
+
 def _namespaces() -> Sequence[Object]:
     return [
         {
