@@ -127,6 +127,25 @@ async def test_bind_that_nobody_answers_is_unknown(kube: session.Api, proxy: Pro
 
     assert isinstance(outcome, Unknown)
     assert await node_of(kube, pod) is None
+    assert await binder_on(kube).ask(pod, "a", outcome) == Refused(outcome.message)
+
+
+async def test_what_became_of_an_unanswered_bind_is_found_out_later(
+    kube: session.Api, proxy: Proxy, namespace: str
+) -> None:
+    pod = await create_pod(kube, namespace, "db-0")
+    async with session.Api(proxy.cluster, attempts=1) as wire:
+        await wire.get("/version", msgspec.Raw)
+        proxy.mute = True
+        bind = asyncio.create_task(binder_on(wire, seconds=3).bind(pod, "a", {}))
+        await wait_until(lambda: node_of(kube, pod), what="the bind to arrive")
+        await proxy.close()
+        outcome = await bind
+
+        assert isinstance(outcome, Unknown)
+        assert isinstance(await binder_on(wire).ask(pod, "a", outcome), Unknown)
+    assert await binder_on(kube).ask(pod, "a", outcome) == Bound()
+    assert await binder_on(kube).ask(pod, "b", outcome) == AlreadyBound("a")
 
 
 async def test_hundreds_of_binds_at_once_all_arrive(kube: session.Api, namespace: str) -> None:

@@ -71,7 +71,7 @@ async def test_the_metrics_tell_what_has_happened(api: Api, namespace: str, own:
     waiting = {place: replica.metric("scheduler_pending_pods", queue=place)
                for place in ("active", "backoff", "unschedulable", "gated")}  # fmt: skip
     assert waiting == {"active": 0, "backoff": 0, "unschedulable": 1, "gated": 1}
-    assert replica.metric("scheduler_unschedulable_pods", plugin="NodeAffinity", profile=profile) == 1
+    assert replica.metric("scheduler_unschedulable_pods", plugin="NodeAffinity", profile=profile) == 1, text
     assert replica.metric("stowplan_leader") == 1
     assert replica.metric("scheduler_cache_size", type="nodes") == len(await api.list("/api/v1/nodes"))
 

@@ -81,9 +81,8 @@ async def serve(settings: Settings, *, context: str | None) -> None:
 
 def _loop_error(turn: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """As usual, but that uvloop takes bytes for a TLS connection just closed for fatal."""
-    transport = context.get("transport")
-    if transport is not None and transport.is_closing():
-        log.debug("connection closed", error=context.get("message"))
+    if "SSL protocol" in context["message"] and "the handler is closed" in str(context.get("exception")):
+        log.debug("connection closed", error=context["message"])
         return
     turn.default_exception_handler(context)
 

@@ -7,7 +7,7 @@ because each outcome has its own way back into the cache and the queue::
     PodGone        deleted, being deleted, or replaced by another pod of the same name: forget it
     AlreadyBound   somebody else was faster: forget ours, the watch tells the rest
     Refused        the API server said no (fence, admission, gates, overload): undo, try again later
-    Unknown        no answer, and asking what became of it gave none either: undo, the watch tells the truth
+    Unknown        nobody can say yet: the pod may be on the node, so nothing is undone until ``ask`` has an answer
 
 Rules of the API server: k8s.io/kubernetes v1.36.3 ``pkg/registry/core/pod/storage/storage.go`` (assignPod): the uid is
 a precondition, annotations of the Binding are merged into the pod, the second bind is a 409.
@@ -55,12 +55,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Nobody answers."""
+    """No answer, or none that tells what became of the request; ``fence`` is the one that was sent."""
 
     message: str
+    fence: str
 
 
-Outcome = Bound | PodGone | AlreadyBound | Refused | Unknown
+Settled = Bound | PodGone | AlreadyBound | Refused
+Outcome = Settled | Unknown
 
 
 class _Meta(objects.Struct):
@@ -122,20 +124,28 @@ class Binder:
         except Conflict as error:
             return await self._resolve(pod, node, fence, Refused(str(error)))
         except ApiUnreachable as error:
-            return await self._resolve(pod, node, fence, Unknown(str(error)))
+            return await self._resolve(pod, node, fence, Unknown(str(error), fence))
         except ApiError as error:
-            return (
-                await self._resolve(pod, node, fence, Refused(str(error)))
-                if error.status >= 500
-                else Refused(str(error))
-            )
+            if error.status < 500:
+                return Refused(str(error))
+            return await self._resolve(pod, node, fence, Unknown(str(error), fence))
         return Bound()
 
-    async def _resolve(self, pod: objects.Pod, node: str, fence: str, otherwise: Outcome) -> Outcome:
-        """Read the pod to learn what is true; ``otherwise`` when it is still unbound, or cannot be read.
+    async def ask(self, pod: objects.Pod, node: str, unknown: Unknown) -> Outcome:
+        """What has become of a bind, asked a while later: Refused if it never arrived, Unknown if nobody can say yet.
 
-        Still unbound after a lost answer is not proof: the request may yet arrive. The API server arbitrates then (the
-        later of two binds is a 409), and the watch reports whichever came first.
+        Args:
+            pod: as given to ``bind``.
+            node: as given to ``bind``.
+            unknown: what ``bind`` returned.
+        """
+        return await self._resolve(pod, node, unknown.fence, Refused(unknown.message))
+
+    async def _resolve(self, pod: objects.Pod, node: str, fence: str, unbound: Outcome) -> Outcome:
+        """Read the pod to learn what is true; ``unbound`` when it has no node.
+
+        Right after a lost answer, no node is no proof: the request may yet arrive. If it does even later, the API
+        server arbitrates (the later of two binds is a 409), and the watch reports whichever came first.
         """
         meta = pod.metadata
         path = resources.PODS.path(meta.namespace, meta.name)
@@ -144,10 +154,10 @@ class Binder:
         except NotFound:
             return PodGone()
         except (ApiError, ApiUnreachable) as error:
-            return otherwise if isinstance(otherwise, Refused) else Unknown(str(error))
+            return Unknown(str(error), fence)
         if now.metadata.uid != meta.uid or (now.metadata.deletion_timestamp and not now.spec.node_name):
             return PodGone()
         if not now.spec.node_name:
-            return otherwise
+            return unbound
         ours = now.spec.node_name == node and now.metadata.annotations.get(FENCE, "") == fence
         return Bound() if ours else AlreadyBound(now.spec.node_name)

@@ -32,6 +32,8 @@ BINDS: Final = 64
 """Binds in flight: enough to keep the API server busy, few enough that an answer still comes within a moment."""
 SLICE: Final = 0.004
 """Seconds of decisions in a row before I/O gets its turn."""
+ASK_AGAIN: Final = 1.0
+"""Seconds between two questions what has become of a bind that was not answered."""
 SWEEP: Final = 60.0
 """Seconds between two sweeps of what no pod uses any more."""
 
@@ -158,14 +160,28 @@ class SchedulingLoop:
                 flying = True
             asked = self._clock()
             outcome = await self._binder.bind(reference(pod), node, {binder.WHY: why.annotation(placed.decision)})
-            self._observer.bind(type(outcome).__name__, self._clock() - asked)
-            self._conclude(placed, outcome, started)
+            settled = await self._find_out(placed, outcome) if isinstance(outcome, binder.Unknown) else outcome
+            self._observer.bind(type(settled).__name__, self._clock() - asked)
+            self._conclude(placed, settled, started)
         finally:
             if flying:
                 self.in_flight -= 1
             self._wake.set()
 
-    def _conclude(self, placed: Placed, outcome: binder.Outcome, started: float) -> None:
+    async def _find_out(self, placed: Placed, unknown: binder.Unknown) -> binder.Settled:
+        """Asks until it is known what became of a bind.
+
+        Meanwhile the pod keeps its room on the node: it may be there, and the watch that would tell is cut off, too.
+        """
+        pod, node = placed.pod, placed.decision.node
+        log.warning("bind not answered", pod=pod.key, node=node)
+        while True:
+            await asyncio.sleep(ASK_AGAIN)
+            outcome = await self._binder.ask(reference(pod), node, unknown)
+            if not isinstance(outcome, binder.Unknown):
+                return outcome
+
+    def _conclude(self, placed: Placed, outcome: binder.Settled, started: float) -> None:
         pod, node, now = placed.pod, placed.decision.node, self._clock()
         match outcome:
             case binder.Bound():
@@ -177,7 +193,7 @@ class SchedulingLoop:
             case binder.PodGone() | binder.AlreadyBound():
                 log.info("placement dropped", pod=pod.key, node=node, because=type(outcome).__name__)
                 self._scheduler.undo(placed, now, retry=False)
-            case binder.Refused(message) | binder.Unknown(message):
+            case binder.Refused(message):
                 self._undo(placed, message, started)
 
     def _undo(self, placed: Placed, message: str, started: float) -> None:
