@@ -48,7 +48,20 @@ def sidecar(name: str, cpu: str) -> objects.Container:
     ],
 )
 def test_a_pod_asks_for_what_its_containers_need_at_once(pod: objects.Pod, cpu: int) -> None:
-    assert requests.pod_requests(pod, {}).get("cpu", 0) == cpu
+    assert requests.pod_requests(pod).get("cpu", 0) == cpu
+
+
+@pytest.mark.parametrize(
+    ("sizes", "memory"),
+    [
+        pytest.param(["1500m", "1500m"], 3, id="halves that add up"),
+        pytest.param(["0.2", "0.3", "2.6"], 4, id="a sum that does not"),
+        pytest.param(["8Ei", "8Ei"], 2**63 - 1, id="more than there can be"),
+    ],
+)
+def test_the_sum_is_rounded_and_not_what_it_is_made_of(sizes: list[str], memory: int) -> None:
+    pod = raw_pod("p", containers=[container(f"c{at}", memory=size) for at, size in enumerate(sizes)])
+    assert requests.pod_requests(pod)["memory"] == memory
 
 
 def test_every_resource_is_added_up_on_its_own() -> None:
@@ -61,12 +74,12 @@ def test_every_resource_is_added_up_on_its_own() -> None:
         init_containers=[container("i", memory="3Gi", requests={"ephemeral-storage": "1k"})],
     )
     expected = {"cpu": 1000, "memory": 3 * GI, "example.com/gpu": 1, "ephemeral-storage": 1000}
-    assert requests.pod_requests(pod, {}) == expected
+    assert requests.pod_requests(pod) == expected
 
 
 def test_pod_level_requests_hold_for_cpu_memory_and_huge_pages_only() -> None:
     pod = raw_pod("p", requests={"example.com/gpu": 1}, pod_resources={"hugepages-2Mi": "4Mi", "example.com/gpu": 5})
-    assert requests.pod_requests(pod, {}) == {"example.com/gpu": 1, "hugepages-2Mi": 4 * MI}
+    assert requests.pod_requests(pod) == {"example.com/gpu": 1, "hugepages-2Mi": 4 * MI}
 
 
 def resized(
@@ -99,14 +112,14 @@ def resized(
     ],
 )
 def test_while_a_pod_is_resized_the_largest_of_its_sizes_counts(pod: objects.Pod, cpu: int) -> None:
-    assert requests.pod_requests(pod, {})["cpu"] == cpu
+    assert requests.pod_requests(pod)["cpu"] == cpu
 
 
 def test_while_a_whole_pod_is_resized_the_largest_of_its_sizes_counts() -> None:
     pod = raw_pod("p", cpu="1", pod_resources={"cpu": "2", "memory": "1Gi"})
     pod.status.resources = objects.ResourceRequirements({"cpu": "3", "memory": "512Mi"})
     pod.status.allocated_resources = {"cpu": "2500m", "memory": "2Gi"}
-    assert requests.pod_requests(pod, {}) == {"cpu": 3000, "memory": 2 * GI}
+    assert requests.pod_requests(pod) == {"cpu": 3000, "memory": 2 * GI}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,7 @@ def test_while_a_whole_pod_is_resized_the_largest_of_its_sizes_counts() -> None:
 def test_containers_that_ask_for_nothing_count_for_something_in_scores(
     pod: objects.Pod, on_node: tuple[int, int], looking: tuple[int, int]
 ) -> None:
-    assert requests.nonzero(pod, requests.pod_requests(pod, {})) == on_node
+    assert requests.nonzero(pod, requests.pod_requests(pod)) == on_node
     scored = requests.scored(pod)
     assert (scored["cpu"], scored["memory"]) == looking
 

@@ -18,7 +18,7 @@ from tests.parity.words import (
 )
 
 _CPU = ("100m", "250m", "1", "1500m", "0.1", "1m", "0")
-_MEMORY = ("64Mi", "128974848", "512Mi", "1Gi", "1G", "0")
+_MEMORY = ("64Mi", "128974848", "512Mi", "1Gi", "1G", "0", "100500m")
 
 
 def pod(draw: Draw, name: str, node_names: Sequence[str], features: frozenset[str]) -> Object:

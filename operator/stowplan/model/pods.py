@@ -315,7 +315,7 @@ def build_class(raw: objects.Pod) -> PodClass:
         return tuple(WeightedTerm(e.weight, _term(e.pod_affinity_term, meta.namespace, meta.labels)) for e in raws)
 
     required_nodes = node.required_during_scheduling_ignored_during_execution
-    total = requests.pod_requests(raw, {})
+    total = requests.pod_requests(raw)
     scored = requests.scored(raw)
     return PodClass(
         namespace=meta.namespace,

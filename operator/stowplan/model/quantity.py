@@ -55,6 +55,17 @@ def milli(quantity: str | float) -> int:
     return min(math.ceil(parse(quantity) * 1000), _MAX)
 
 
+@functools.lru_cache(maxsize=4096)
+def thousandths(quantity: str | float) -> int:
+    """Thousandths, rounded up, of any size: what is to be added up before it is rounded. Raises InvalidObject."""
+    return math.ceil(parse(quantity) * 1000)
+
+
+def rounded(resource: str, amount: int) -> int:
+    """An amount in thousandths as the integer that the resource is counted in, see ``of``."""
+    return min(amount if resource == "cpu" else -(-amount // 1000), _MAX)
+
+
 def of(resource: str, quantity: str | float) -> int:
     """The integer a resource is counted in: milli-CPU for ``cpu``, whole units for all others."""
     return milli(quantity) if resource == "cpu" else value(quantity)

@@ -18,12 +18,22 @@ DEFAULT_MILLI_CPU = 100
 """What a container without a CPU request counts as in scores. Source: ``pkg/scheduler/util/pod_resources.go``."""
 DEFAULT_MEMORY = 200 * 1024 * 1024
 """What a container without a memory request counts as in scores, in bytes."""
-_DEFAULTS: Mapping[str, int] = {"cpu": DEFAULT_MILLI_CPU, "memory": DEFAULT_MEMORY}
+_DEFAULTS: Mapping[str, int] = {"cpu": DEFAULT_MILLI_CPU, "memory": 1000 * DEFAULT_MEMORY}
+"""The same in thousandths of the API's units, as everything is until it has been added up."""
 
 
 def amounts(quantities: objects.Quantities) -> Amounts:
     """Quantities as integers. Raises InvalidObject."""
     return {name: quantity.of(name, each) for name, each in quantities.items()}
+
+
+def _exact(quantities: objects.Quantities) -> Amounts:
+    """Quantities in thousandths: kube-scheduler rounds the sum of a pod to whole bytes, not each container."""
+    return {name: quantity.thousandths(each) for name, each in quantities.items()}
+
+
+def _rounded(exact: Mapping[str, int]) -> Amounts:
+    return {name: quantity.rounded(name, amount) for name, amount in exact.items()}
 
 
 def _add(total: Amounts, more: Mapping[str, int]) -> None:
@@ -56,39 +66,42 @@ def _effective(pod: objects.Pod, asked: Amounts, status: objects.ContainerStatus
     """The larger of what is asked, allocated and in use, while a resize is under way."""
     if status is None or status.resources is None:
         return asked
-    result = amounts(status.resources.requests)
-    _max(result, amounts(status.allocated_resources))
+    result = _exact(status.resources.requests)
+    _max(result, _exact(status.allocated_resources))
     if not _resize_infeasible(pod):
         _max(result, asked)
     return result
 
 
-def pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
+def pod_requests(pod: objects.Pod) -> Amounts:
     """The requests of a pod.
-
-    Args:
-        pod: the pod.
-        missing: amounts that stand in where a container asks for none of that resource.
 
     Raises:
         InvalidObject: a quantity cannot be read.
     """
+    return _rounded(_pod_requests(pod, {}))
+
+
+def _pod_requests(pod: objects.Pod, missing: Mapping[str, int]) -> Amounts:
+    """In thousandths; ``missing`` stands in where a container asks for none of a resource."""
     statuses = {each.name: each for each in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
     total = _container_requests(pod, missing, statuses)
     if pod.spec.resources is not None:
-        asked = amounts(pod.spec.resources.requests)
+        asked = _exact(pod.spec.resources.requests)
         effective = _effective(pod, asked, pod.status)
         total.update({name: effective.get(name, 0) for name in asked if _pod_level(name)})
-    _add(total, amounts(pod.spec.overhead))
+    _add(total, _exact(pod.spec.overhead))
     return total
 
 
 def _container_requests(
     pod: objects.Pod, missing: Mapping[str, int], statuses: Mapping[str, objects.ContainerStatus]
 ) -> Amounts:
+    """In thousandths."""
+
     def requests(container: objects.Container, *, live: bool) -> Amounts:
         status = statuses.get(container.name) if live else None
-        return {**missing, **_effective(pod, amounts(container.resources.requests), status)}
+        return {**missing, **_effective(pod, _exact(container.resources.requests), status)}
 
     total: Amounts = {}
     for container in pod.spec.containers:
@@ -118,7 +131,7 @@ def nonzero(pod: objects.Pod, requests: Mapping[str, int]) -> tuple[int, int]:
     missing = dict(_DEFAULTS)
     if _has_pod_level(pod):
         missing = {name: amount for name, amount in missing.items() if name not in requests}
-    full = pod_requests(pod, missing) if missing else requests
+    full = _rounded(_pod_requests(pod, missing)) if missing else requests
     return full.get("cpu", 0), full.get("memory", 0)
 
 
@@ -132,8 +145,8 @@ def scored(pod: objects.Pod) -> Amounts:
         InvalidObject: a quantity cannot be read.
     """
     total = _container_requests(pod, _DEFAULTS, {})
-    _add(total, amounts(pod.spec.overhead))
-    return total
+    _add(total, _exact(pod.spec.overhead))
+    return _rounded(total)
 
 
 def is_extended(resource: str) -> bool:
