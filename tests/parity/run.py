@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import itertools
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -100,12 +101,14 @@ def totals(
             return pool.submit(_some, seed, next(numbers), tuple(features))
 
         under_way = collections.deque(submit() for _ in range(2 * workers))
-        while total.pods < pods and len(total.failures) < most_failures:
-            for done in under_way.popleft().result():
-                total.add(*done)
-            under_way.append(submit())
-            yield total
-        pool.shutdown(cancel_futures=True)
+        try:
+            while total.pods < pods and len(total.failures) < most_failures:
+                for done in under_way.popleft().result():
+                    total.add(*done)
+                under_way.append(submit())
+                yield total
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _oracle: Oracle | None = None
@@ -113,6 +116,7 @@ _oracle: Oracle | None = None
 
 def _start(program: Path) -> None:
     global _oracle  # noqa: PLW0603 - one for each process of the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that shows the result
     _oracle = Oracle(program)
 
 
