@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import yaml
-from prometheus_client import parser
+from prometheus_client import parser, samples
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process
@@ -261,15 +261,18 @@ class Replica:
         Raises:
             ControlPlaneError: there is no such sample.
         """
-        values = [
-            sample.value
-            for family in parser.text_string_to_metric_families(self.ask("/metrics")[1])
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
+        values = [each.value for each in self._samples(name) if labels.items() <= each.labels.items()]
         if not values:
             raise ControlPlaneError(f"{self.name} has no metric {name} {labels or ''}")
         return sum(values)
+
+    def values(self, name: str, label: str) -> list[tuple[str, float]]:
+        """The samples of a metric as pairs of one of their labels and the value."""
+        return [(each.labels[label], each.value) for each in self._samples(name)]
+
+    def _samples(self, name: str) -> list[samples.Sample]:
+        families = parser.text_string_to_metric_families(self.ask("/metrics")[1])
+        return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 def _merged(document: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -53,12 +53,11 @@ async def assert_placed_well(api: Api, namespace: str) -> None:
     assert max(numbers) - min(numbers) <= 1
 
 
-@pytest.mark.parametrize("seed", range(2))
 async def test_it_may_be_killed_at_any_moment(
-    api: Api, namespace: str, new_release: Callable[[], Release], new_replica: NewReplica, seed: int
+    api: Api, namespace: str, new_release: Callable[[], Release], new_replica: NewReplica
 ) -> None:
     """SIGKILL in the middle of binding, again and again; the next one finds what there is and goes on."""
-    moments = sorted(random.Random(seed).sample(range(1, 200), 3))
+    moments = sorted(random.sample(range(1, 200), 4))
     release = new_release()
     await create_many(api, namespace, release.name)
     replica = new_replica(release, ALONE, wait=False)
@@ -67,7 +66,7 @@ async def test_it_may_be_killed_at_any_moment(
         killed_at.append(await bound_count(api, namespace, moment))
         replica.kill()
         replica.start()
-    assert killed_at[0] < COUNT, "all was done before the first kill"
+    assert killed_at[0] < COUNT, f"all was done before the first kill, at {moments}"
     await assert_placed_well(api, namespace)
     replica.wait_ready()
     replica.check()
