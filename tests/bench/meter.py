@@ -17,10 +17,10 @@ from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process, Usage
 
-SETTLE = 10.0
-"""Seconds after the last bind in which a system may still write events and the like."""
-_LOOK = 0.5
-_IDLE = 0.05
+SETTLE = 60.0
+"""Seconds after the last bind in which a system may still write events and the like; Stowplan sends 200 a second."""
+_LOOK = 1.0
+_IDLE = 0.03
 """Share of a core that a scheduler without work may use."""
 _REQUESTS = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

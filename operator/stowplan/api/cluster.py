@@ -125,8 +125,8 @@ class NodeFailure(ApiModel):
     """What happens to a member whose node does not come back."""
 
     replace_after: Duration | None = None
-    """How long a node must have been unreachable, such as 10m, before the pods of its members are deleted. A replacement
-    starts once it is sure that the old pod has stopped: its node says so, is deleted, or is tainted
+    """How long a node must have been unreachable, such as 10m, before the pods of its members are deleted. A
+    replacement starts once it is sure that the old pod has stopped: its node says so, is deleted, or is tainted
     node.kubernetes.io/out-of-service. Absent: the pods are deleted only then."""
     volumes: Literal["Keep", "ReplaceIfNodeGone"] = "Keep"
     """Keep: a member waits for its volumes. ReplaceIfNodeGone: a claim whose volume is pinned to a node that no longer
