@@ -157,9 +157,11 @@ def images(node: objects.Node, nodes: list[objects.Node], pod: PodInfo) -> int:
     total = 0
     for image in pod.cls.images:
         name = image if image.rfind(":") > image.rfind("/") else image + ":latest"
-        sizes = {each: size.size_bytes for size in node.status.images for each in size.names}
+        sizes = {each: size.size_bytes for size in node.status.images for each in size.names or ()}
         if name in sizes:
-            spread = sum(any(name in each.names for each in other.status.images) for other in nodes) / len(nodes)
+            spread = sum(any(name in (each.names or ()) for each in other.status.images) for other in nodes) / len(
+                nodes
+            )
             total += int(float(sizes[name]) * spread)
     most = 1000 * MIB * len(pod.cls.images)
     return 100 * (min(max(total, 23 * MIB), most) - 23 * MIB) // (most - 23 * MIB)
