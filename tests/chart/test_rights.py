@@ -112,6 +112,7 @@ def test_beyond_kube_scheduler_there_is_only_what_a_stateful_cluster_needs(contr
     assert {right: verbs for right, verbs in beyond.items() if verbs and right[0] != "stowplan.dev"} == {
         ("", "persistentvolumeclaims"): {"create", "delete"},
         ("", "pods"): {"create", "patch"},
+        ("", "pods/eviction"): {"create"},
         ("", "services"): {"create", "patch", "delete"},
         ("policy", "poddisruptionbudgets"): {"create", "patch", "delete"},
         # kube-scheduler takes the number from the pod; we name the class to which a preemption policy belongs.

@@ -45,7 +45,7 @@ async def test_the_example_becomes_ready_as_its_policy_says_and_then_nothing_is_
     assert sum(zones["counts"].values()) == 11
     policy = await api.wait(
         policy_path,
-        lambda it: it["status"].get("pods", {}) == {"governed": 11, "bound": 11, "pending": 0},
+        lambda it: it.get("status", {}).get("pods", {}) == {"governed": 11, "bound": 11, "pending": 0},
         within=PATIENCE,
     )
     assert ready(policy)
