@@ -112,11 +112,9 @@ async def test_only_the_leader_binds_once_the_fence_stands(control_plane: Contro
         for name in ("pod", "first", "second", "third"):
             await create_pod(admin, namespace, name)
 
-        # Without a lease nobody may bind.
-        await wait_for_verdict(account, namespace, "a/3", "no params found")
-
         held = await account.create(lease(release, "a", 3))
-        await wait_for_verdict(account, namespace, "a/3", "")
+        await wait_for_verdict(account, namespace, "nobody/9", "the leader a/3")
+        assert not await judged(account, namespace, "pod", "a/3")
         assert "the fence is , the leader a/3" in await judged(account, namespace, "pod", None)
         assert "the fence is a/2, the leader a/3" in await judged(account, namespace, "pod", "a/2")
         assert "the fence is b/3, the leader a/3" in await judged(account, namespace, "pod", "b/3")
@@ -136,6 +134,12 @@ async def test_only_the_leader_binds_once_the_fence_stands(control_plane: Contro
 
         # It is about this account only.
         await bind(admin, namespace, "third", None)
+
+        # Without a lease nobody leads, and no scheduler of the cluster is held up, least of all the one that is to place
+        # our own pods before there ever was a lease.
+        await admin.delete(lease_path(release))
+        await wait_for_verdict(account, namespace, "nobody/9", "")
+        assert not await judged(admin, namespace, "pod", None)
 
 
 @pytest.mark.timeout(120)
