@@ -135,8 +135,8 @@ async def test_only_the_leader_binds_once_the_fence_stands(control_plane: Contro
         # It is about this account only.
         await bind(admin, namespace, "third", None)
 
-        # Without a lease nobody leads, and no scheduler of the cluster is held up, least of all the one that is to place
-        # our own pods before there ever was a lease.
+        # Without a lease nobody leads, and no scheduler of the cluster is held up, least of all the one that is to
+        # place our own pods before there ever was a lease.
         await admin.delete(lease_path(release))
         await wait_for_verdict(account, namespace, "nobody/9", "")
         assert not await judged(admin, namespace, "pod", None)
