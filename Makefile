@@ -17,7 +17,7 @@ export PATH := $(VENV)/bin:$(PATH)
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-$(READY): $(LOCK)
+$(READY):
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install python3, or set PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "==> virtual environment from $(LOCK) (once per lock; kept in the cache)"

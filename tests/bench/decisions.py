@@ -97,6 +97,8 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         queue.put(cache.interner.pod(msgspec.convert(manifest, objects.Pod)), 0.0)
     policies = profiles.Policies((), (), profiles.PluginArgs(), profiles.Backlog())
     policies.govern(cache.snapshot)
+    gc.collect()
+    gc.freeze()  # as `stowplan run` does once its caches are filled; `drain` takes it back
     return Scheduler(cache, queue, policies.framework_for)
 
 
@@ -105,8 +107,6 @@ def drain(scheduler: Scheduler, probe: Probe, seed: int = 0) -> Result:
     chance = random.Random(seed)
     placements: dict[str, str] = {}
     pods = len(scheduler.queue)
-    gc.collect()
-    gc.freeze()  # as `stowplan run` does once its caches are filled
     start, cpu = time.perf_counter(), time.process_time()
     while (outcome := scheduler.attempt(0.0, chance.getrandbits(32), lambda _: probe)) is not None:
         if isinstance(outcome, Placed):

@@ -7,7 +7,7 @@ from tests.chart.conftest import Release
 from tests.controlplane.api import Api, ApiFailure, wait_until
 from tests.controlplane.fixtures import NewControlPlane
 from tests.controlplane.nodes import Manifest
-from tests.controlplane.plane import ControlPlane, Options
+from tests.controlplane.plane import Options
 
 ANY_NAME = ""
 
@@ -106,9 +106,15 @@ async def create_pod(admin: Api, namespace: str, name: str) -> None:
     })  # fmt: skip
 
 
-async def test_only_the_leader_binds_once_the_fence_stands(control_plane: ControlPlane, release: Release) -> None:
+@pytest.mark.timeout(120)
+async def test_only_the_leader_binds_once_the_fence_stands(new_control_plane: NewControlPlane) -> None:
+    """On a control plane of its own: one that has had such a policy before may have stopped watching leases."""
+    plane = new_control_plane(Options(layout=None, kwok=False, provisioner=False))
+    release = Release("stowplan", "placement", plane)
     namespace = release.namespace
-    async with control_plane.api() as admin, release.api() as account:
+    await plane.create_namespace(namespace)
+    release.helm("install", "--set", "fencing.enabled=true")
+    async with plane.api() as admin, release.api() as account:
         for name in ("pod", "first", "second", "third"):
             await create_pod(admin, namespace, name)
 
