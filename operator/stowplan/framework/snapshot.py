@@ -1,7 +1,8 @@
 """The state of the cluster that one scheduling decision sees: nodes, the pods on them, counts, volumes.
 
 There is one snapshot and the scheduler's cache changes it in place between decisions, never during one: a decision
-runs from filter to assume without an await. ``fork`` gives a copy to try things on (preemption, planning).
+runs from filter to assume without an await. ``fork`` gives a copy to try things on; ``framework.trial`` tries things on
+the snapshot itself and puts it back.
 
 What a plugin derives from a pod's class and the nodes alone it keeps with ``once``: that memory is dropped whenever
 the nodes, their labels and taints, the namespaces, the policies or the set of affinity terms change.
@@ -16,6 +17,8 @@ import numpy as np
 
 from stowplan.framework.counters import Counts, PodCounter, Predicate
 from stowplan.framework.nodes import NodeTable
+from stowplan.framework.nominations import Nominations
+from stowplan.framework.priorities import Priorities
 from stowplan.framework.volumes import VolumeCatalog
 from stowplan.model import objects
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo, WeightedTerm
@@ -35,6 +38,8 @@ class Snapshot(NodeTable):
         required_terms: distinct required affinity terms that pods on nodes carry, to the number of their classes;
             likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``.
         volumes: storage objects and who uses them.
+        nominations: the pods that wait for a node that is promised to them.
+        budgets: PodDisruptionBudgets by ``namespace/name``.
         policy_of: class to the key (``namespace/name``) of the SchedulingPolicy that governs it, or "".
     """
 
@@ -45,6 +50,8 @@ class Snapshot(NodeTable):
         self.orphans: dict[str, dict[str, PodInfo]] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.volumes = VolumeCatalog()
+        self.nominations = Nominations()
+        self.budgets: dict[str, objects.PodDisruptionBudget] = {}
         self.policy_of: Callable[[PodClass], str] = _ungoverned
         self.required_anti_terms: dict[AffinityTerm, int] = {}
         self.required_terms: dict[AffinityTerm, int] = {}
@@ -54,6 +61,7 @@ class Snapshot(NodeTable):
         self._counters: dict[Predicate, PodCounter] = {}
         self._counters_of: dict[PodClass, tuple[PodCounter, ...]] = {}
         self._memo: dict[Hashable, object] = {}
+        self._priorities: Priorities | None = None
 
     # ------------------------------------------------------------ what plugins read
 
@@ -90,6 +98,17 @@ class Snapshot(NodeTable):
     def count(self, predicate: Predicate) -> Counts:
         """int64[node]: pods per node that satisfy the predicate. A view: do not write."""
         return self.counter(predicate).counts[: len(self.nodes)]
+
+    def priorities(self) -> Priorities:
+        """What the pods of each priority request; counted from the pods at first use, kept up to date from then on."""
+        kept = self._priorities
+        if kept is None:
+            kept = self._priorities = Priorities()
+            for row, pods in enumerate(self.on_node):
+                for pod in pods.values():
+                    kept.charge(pod, row, 1, self)
+        kept.used = True
+        return kept
 
     # ------------------------------------------------------------ nodes
 
@@ -193,6 +212,10 @@ class Snapshot(NodeTable):
         self._counters = {predicate: each for predicate, each in self._counters.items() if each.used}
         for counter in self._counters.values():
             counter.used = False
+        if self._priorities is not None and not self._priorities.used:
+            self._priorities = None
+        elif self._priorities is not None:
+            self._priorities.used = False
         self._counters_of.clear()
         self.forget_images()
         self.invalidate()
@@ -225,6 +248,7 @@ class Snapshot(NodeTable):
         twin._memo = {}
         twin._journal = []
         twin._kept = {}
+        twin._priorities = None
         return twin
 
     def check(self) -> list[str]:
@@ -254,6 +278,8 @@ class Snapshot(NodeTable):
         terms = ("required_anti_terms", "required_terms", "preferred_terms", "preferred_anti_terms")
         wrong.extend(each for each in terms if getattr(self, each) != getattr(fresh, each))
         wrong.extend(self.volumes.differences(self, fresh.volumes, fresh))
+        if self._priorities is not None and self._priorities.differs(self, fresh.priorities(), fresh):
+            wrong.append("requests by priority")
         return wrong
 
     # ------------------------------------------------------------ inside
@@ -262,6 +288,8 @@ class Snapshot(NodeTable):
         cls = pod.cls
         self.on_node[row][pod.uid] = pod
         self.charge(row, cls.requests, cls.nonzero, 1)
+        if self._priorities is not None:
+            self._priorities.charge(pod, row, 1, self)
         rows = self._rows_of.get(cls)
         if rows is None:
             rows = self._rows_of[cls] = {}
@@ -276,6 +304,8 @@ class Snapshot(NodeTable):
         cls = pod.cls
         del self.on_node[row][pod.uid]
         self.charge(row, cls.requests, cls.nonzero, -1)
+        if self._priorities is not None:
+            self._priorities.charge(pod, row, -1, self)
         for counter in self._counters_for(cls):
             counter.add(row, -1)
         rows = self._rows_of[cls]
