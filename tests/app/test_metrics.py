@@ -48,6 +48,8 @@ def everything() -> metrics.Metrics:
             binds_in_flight=lambda: 4,
             watch_age=lambda: {"pods": 1.5},
             leader=lambda: True,
+            plugin_errors=lambda: {("DiskType", "Score"): 7},
+            plugins_cut_off=lambda: [("DiskType", "Score", "stowplan")],
         )
     )
     return measured
@@ -139,6 +141,8 @@ def test_gauges_are_read_anew_for_each_scrape() -> None:
             binds_in_flight=lambda: 0,
             watch_age=dict,
             leader=lambda: False,
+            plugin_errors=dict,
+            plugins_cut_off=list,
         )
     )
     before = scrape(measured)[1]["scheduler_pending_pods"]

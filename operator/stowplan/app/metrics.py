@@ -54,6 +54,10 @@ class Sources:
     watch_age: Callable[[], Mapping[str, float]]
     """Seconds since the API server last said something, by resource."""
     leader: Callable[[], bool]
+    plugin_errors: Callable[[], Mapping[tuple[str, str], int]]
+    """Failures of plugins ever, by (plugin, extension point)."""
+    plugins_cut_off: Callable[[], Iterable[tuple[str, str, str]]]
+    """(plugin, extension point, profile) of what is not called any more."""
 
 
 class _Children(dict[tuple[str, ...], Family], Generic[Family]):
@@ -273,6 +277,22 @@ def _sampled(sources: Sources) -> Iterator[core.Metric]:
         "Time since the API server last said something about a resource.",
         [((resource,), age) for resource, age in sources.watch_age().items()],
         "resource",
+    )
+    failures = core.CounterMetricFamily(
+        "stowplan_plugin_errors_total",
+        "Failures of plugins: exceptions, and answers that no plugin may give.",
+        labels=("plugin", "extension_point"),
+    )
+    for labels, count in sources.plugin_errors().items():
+        failures.add_metric(labels, count)
+    yield failures
+    yield _gauge(
+        "stowplan_plugin_cut_off",
+        "Plugins that are not called any more, as they failed for too many pods in a row.",
+        [(call, 1) for call in sources.plugins_cut_off()],
+        "plugin",
+        "extension_point",
+        "profile",
     )
     yield _gauge("stowplan_leader", "Whether this replica is the one that writes.", [((), sources.leader())])
     yield _gauge("stowplan_build_info", "The version that runs.", [((stowplan.__version__,), 1)], "version")

@@ -259,6 +259,10 @@ class _Process:
                 binds_in_flight=lambda: 0 if self._loop is None else self._loop.in_flight,
                 watch_age=ages,
                 leader=lambda: self._leads,
+                plugin_errors=lambda: self._board.conduct.errors,
+                plugins_cut_off=lambda: [
+                    (each.plugin, each.point, each.profile) for each in self._board.conduct.cut_off
+                ],
             )
         )
 

@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from stowplan.framework import events
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Refusal, Reject
+from stowplan.framework.status import Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
 
 Rows = npt.NDArray[np.intp]
@@ -79,13 +79,19 @@ SILENT = Probe()
 
 
 class CycleState(dict[str, object]):
-    """What a plugin keeps for one pod between its own methods, under its own name: ``state[self.name]``."""
+    """What a plugin keeps for one pod between its own methods, under its own name: ``state[self.name]``.
 
-    __slots__ = ("probe",)
+    Attributes:
+        probe: takes the time.
+        failed: set by the runtime where no node is feasible because a plugin failed.
+    """
+
+    __slots__ = ("failed", "probe")
 
     def __init__(self, probe: Probe = SILENT) -> None:
         super().__init__()
         self.probe = probe
+        self.failed: Verdict | None = None
 
 
 @runtime_checkable

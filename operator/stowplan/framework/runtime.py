@@ -2,17 +2,33 @@
 
 Called by ``scheduler.cycle`` for live decisions and by ``simulator`` for ``plan`` and ``explain``. The fast path
 only asks whether each node passes; who rejected what is worked out (``diagnose``) when a pod fits nowhere.
+
+Whatever a plugin raises, and whatever it answers that it must not, ends here and goes to ``framework.conduct``: an
+exception that leaves this module is a defect of the module.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from stowplan.framework import plugin as plugin_api
-from stowplan.framework.plugin import CycleState, Filter, Plugin, PreBindWrite, PreFilter, Reserve, Rows, Score, Scores
+from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, SCORE, Call, Conduct
+from stowplan.framework.plugin import (
+    CycleState,
+    Filter,
+    Plugin,
+    PreBindWrite,
+    PreFilter,
+    Reserve,
+    Rows,
+    Score,
+    Scores,
+    Skip,
+)
+from stowplan.framework.remedies import PluginRemedy, Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -65,19 +81,37 @@ class _PreFiltered:
     refusal: Verdict | None = None
 
 
+class _PluginError(Exception):
+    """A plugin has failed; ends the filters of one pod."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
 class Framework:
     """The plugins of one profile, in order.
+
+    Args:
+        name: of the profile.
+        plugins: in the order in which they run.
+        weights: as below.
+        conduct: where failures of plugins are kept beyond the life of this framework; None for one of its own.
 
     Attributes:
         name: of the profile, as metrics show it.
         plugins: all of them, in the order in which they run.
         weights: score plugin name to its weight; 0 leaves it out, 1 where it is not named.
+        conduct: which plugins fail, and which are cut off.
     """
 
-    def __init__(self, name: str, plugins: Sequence[Plugin], weights: Mapping[str, int]) -> None:
+    def __init__(
+        self, name: str, plugins: Sequence[Plugin], weights: Mapping[str, int], conduct: Conduct | None = None
+    ) -> None:
         self.name = name
         self.plugins = tuple(plugins)
         self.weights = dict(weights)
+        self.conduct = Conduct() if conduct is None else conduct
         filters = [each for each in plugins if isinstance(each, Filter)]
         self._static = tuple(each for each in filters if getattr(each, "static", False))
         self._dynamic = tuple(each for each in filters if not getattr(each, "static", False))
@@ -90,50 +124,83 @@ class Framework:
         )
         self._reserves = tuple(each for each in plugins if isinstance(each, Reserve))
         self._by_name = {each.name: each for each in plugins}
+        self._remedies: dict[tuple[str, ...], Remedy] = {}
 
     # ------------------------------------------------------------ filter
 
     def feasible(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
-        """bool[node]: the nodes that no plugin rejects."""
-        before = self._run_pre_filters(pod, nodes, state)
-        if before.refusal is not None:
-            return np.zeros(len(nodes), dtype=np.bool_)
-        fixed = nodes.once((self, pod.cls), lambda: self._static_mask(pod, nodes, state))
-        left = fixed
-        for verdict in before.rejected:
-            for reject in verdict.rejects:
-                left = left & ~reject.mask
-        probe = state.probe
-        for each in self._dynamic:
-            if each.name not in before.skipped:
-                start = probe.start()
-                for reject in each.filter(pod, nodes, state):
+        """bool[node]: the nodes that no plugin rejects; none where a plugin fails, and ``state.failed`` says which."""
+        try:
+            state.failed = self._held()
+            before = _PreFiltered() if state.failed else self._run_pre_filters(pod, nodes, state)
+            if state.failed or before.refusal is not None:
+                return np.zeros(len(nodes), dtype=np.bool_)
+            left = nodes.once((self, pod.cls), lambda: self._static_mask(pod, nodes, state))
+            for verdict in before.rejected:
+                for reject in verdict.rejects:
                     left = left & ~reject.mask
-                probe.plugin(each.name, "Filter", start)
+            probe = state.probe
+            for each in self._dynamic:
+                if each.name not in before.skipped:
+                    start = probe.start()
+                    left = self._left_by(each, pod, nodes, state, left)
+                    probe.plugin(each.name, FILTER, start)
+        except _PluginError as error:
+            state.failed = error.verdict
+            return np.zeros(len(nodes), dtype=np.bool_)
         return left
 
     def diagnose(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Diagnosis:
         """Why the pod fits nowhere (or would not fit on the nodes that reject it)."""
+        if state.failed is not None:
+            return Diagnosis(len(nodes), [state.failed])
         return Diagnosis(len(nodes), self.verdicts(pod, nodes, state))
 
     def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
         """All that the filters have against the nodes, plugin by plugin, over all nodes."""
-        before = self._run_pre_filters(pod, nodes, state)
+        held = self._held()
+        if held is not None:
+            yield held
+            return
+        try:
+            before = self._run_pre_filters(pod, nodes, state)
+        except _PluginError as error:
+            yield error.verdict
+            return
         if before.refusal is not None:
             yield before.refusal
             return
         yield from before.rejected
         for each in self._filters:
             if each.name not in before.skipped:
-                yield Verdict(each.name, rejects=tuple(each.filter(pod, nodes, state)))
+                yield self._verdict_of(each, pod, nodes, state)
+
+    def _left_by(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState, left: Mask) -> Mask:
+        """What one filter leaves of a mask. Raises _PluginError."""
+        try:
+            for reject in each.filter(pod, nodes, state):
+                left = left & ~_sound(reject, nodes).mask
+        except Exception as error:  # what a plugin raises must harm no other
+            raise _PluginError(self._failed(each, FILTER, pod, error)) from error
+        self._passed(each, FILTER)
+        return left
+
+    def _verdict_of(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Verdict:
+        try:
+            rejects = tuple(_sound(reject, nodes) for reject in each.filter(pod, nodes, state))
+        except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
+            return self._failed(each, FILTER, pod, error)
+        self._passed(each, FILTER)
+        return Verdict(each.name, rejects=rejects)
 
     def _run_pre_filters(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> _PreFiltered:
+        """Raises _PluginError."""
         found = _PreFiltered()
         probe = state.probe
         for each in self._pre_filters:
             start = probe.start()
-            answer = each.pre_filter(pod, nodes, state)
-            probe.plugin(each.name, "PreFilter", start)
+            answer = self._pre_filter(each, pod, nodes, state)
+            probe.plugin(each.name, PRE_FILTER, start)
             if answer is plugin_api.SKIP:
                 found.skipped.add(each.name)
             elif isinstance(answer, Reject):
@@ -144,35 +211,58 @@ class Framework:
                     break
         return found
 
+    def _pre_filter(
+        self, each: PreFilter, pod: PodInfo, nodes: Snapshot, state: CycleState
+    ) -> Refusal | Reject | Skip | None:
+        """Raises _PluginError."""
+        try:
+            answer = each.pre_filter(pod, nodes, state)
+            if isinstance(answer, Reject):
+                _sound(answer, nodes)
+            elif not (answer is None or answer is plugin_api.SKIP or isinstance(answer, Refusal)):
+                raise TypeError(f"pre_filter must return a Refusal, a Reject, SKIP or None, not {answer!r}")
+        except Exception as error:  # what a plugin raises must harm no other
+            raise _PluginError(self._failed(each, PRE_FILTER, pod, error)) from error
+        self._passed(each, PRE_FILTER)
+        return answer
+
     def _static_mask(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
-        left = np.ones(len(nodes), dtype=np.bool_)
+        """Raises _PluginError."""
+        left: Mask = np.ones(len(nodes), dtype=np.bool_)
         for each in self._static:
-            for reject in each.filter(pod, nodes, state):
-                left &= ~reject.mask
+            left = self._left_by(each, pod, nodes, state, left)
         return left
 
     # ------------------------------------------------------------ score
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> ScoreTable:
-        """Scores the feasible nodes.
-
-        Raises:
-            ValueError: a plugin gave a score outside 0..100, or not one per node.
-        """
+        """Scores the feasible nodes; a plugin that fails is left out."""
         total: Scores = np.zeros(len(rows), dtype=np.int64)
         plugins: dict[str, tuple[int, Scores]] = {}
         probe = state.probe
         for each, weight in self._scores:
-            start = probe.start()
-            scores = each.score(pod, nodes, state, rows)
-            probe.plugin(each.name, "Score", start)
-            if scores is None:
+            if self.conduct.out and Call(self.name, each.name, SCORE) in self.conduct.out:
                 continue
-            if scores.shape != rows.shape or int(scores.min()) < 0 or int(scores.max()) > plugin_api.MAX_SCORE:
-                raise ValueError(f"plugin {each.name}: scores must be 0 to {plugin_api.MAX_SCORE}, one per node")
-            plugins[each.name] = (weight, scores)
-            total += weight * scores
+            start = probe.start()
+            scores = self._score(each, pod, nodes, state, rows)
+            probe.plugin(each.name, SCORE, start)
+            if scores is not None:
+                plugins[each.name] = (weight, scores)
+                total += weight * scores
         return ScoreTable(rows, total, plugins)
+
+    def _score(self, each: Score, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
+        try:
+            scores = each.score(pod, nodes, state, rows)
+            if scores is not None and (scores.dtype != np.int64 or scores.shape != rows.shape):
+                raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
+            if scores is not None and (int(scores.min()) < 0 or int(scores.max()) > plugin_api.MAX_SCORE):
+                raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
+        except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
+            self._failed(each, SCORE, pod, error)
+            return None
+        self._passed(each, SCORE)
+        return scores
 
     def choose(self, nodes: Snapshot, table: ScoreTable, chance: int) -> Decision:
         """The best node; ``chance`` (any non-negative integer) picks among equals."""
@@ -225,18 +315,69 @@ class Framework:
         """Reserves on the chosen node; on a refusal gives back what was taken and says who refused."""
         writes: list[PreBindWrite] = []
         for each in self._reserves:
-            answer = each.reserve(pod, nodes, state, row)
+            try:
+                answer = each.reserve(pod, nodes, state, row)
+                asked = () if isinstance(answer, Refusal) else tuple(answer)
+            except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
+                self.unreserve(pod, nodes, state)
+                return self._failed(each, RESERVE, pod, error)
+            self._passed(each, RESERVE)
             if isinstance(answer, Refusal):
                 self.unreserve(pod, nodes, state)
                 return Verdict(each.name, refusal=answer)
-            writes.extend(answer)
+            writes.extend(asked)
         return tuple(writes)
 
     def unreserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> None:
         """Gives back what the plugins reserved, last first."""
         for each in reversed(self._reserves):
-            each.unreserve(pod, nodes, state)
+            try:
+                each.unreserve(pod, nodes, state)
+            except Exception as error:  # noqa: BLE001 - the others must give back all the same
+                self._failed(each, RESERVE, pod, error)
+
+    # ------------------------------------------------------------ plugins that fail
+
+    def _failed(self, each: Plugin, point: str, pod: PodInfo, error: Exception) -> Verdict:
+        """Takes note of a failure; what the pod is told where it has to wait for that."""
+        said = self.conduct.failed(Call(self.name, each.name, point), pod, error)
+        return Verdict(each.name, refusal=Refusal(f"plugin {each.name} failed: {said}"), failed=True)
+
+    def _passed(self, each: Plugin, point: str) -> None:
+        if self.conduct.suspects:
+            self.conduct.passed(Call(self.name, each.name, point))
+
+    def _held(self) -> Verdict | None:
+        """Why all pods wait: a plugin that has to say where they may run is cut off; None where none is."""
+        for call, error in self.conduct.out.items():
+            if call.profile == self.name and call.point != SCORE and call.plugin in self._by_name:
+                reason = f"plugin {call.plugin} is cut off after failing for {LIMIT} pods in a row: {error}"
+                return Verdict(call.plugin, refusal=Refusal(reason), failed=True)
+        return None
+
+    # ------------------------------------------------------------ what can help
+
+    @property
+    def remedies(self) -> Collection[Remedy]:
+        """Those that pods of this profile have needed so far."""
+        return self._remedies.values()
+
+    def remedy(self, diagnosis: Diagnosis) -> Remedy:
+        """What can help a pod with this diagnosis; one object for each set of plugins."""
+        names = tuple(diagnosis.plugins)
+        found = self._remedies.get(names)
+        if found is None:
+            found = self._remedies[names] = PluginRemedy(self._by_name[each] for each in names)
+        return found
 
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name. Raises KeyError."""
         return self._by_name[name]
+
+
+def _sound(reject: Reject, nodes: Snapshot) -> Reject:
+    """The reject. Raises TypeError where its mask is not bool[node]."""
+    mask = reject.mask
+    if mask.dtype != np.bool_ or mask.shape != (len(nodes),):
+        raise TypeError(f"the mask of a Reject must be bool[{len(nodes)}], not {mask.dtype}{list(mask.shape)}")
+    return reject

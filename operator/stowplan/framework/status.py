@@ -51,11 +51,16 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that one plugin says against the nodes: its rejects in order, or a refusal of the pod as a whole."""
+    """All that one plugin says against the nodes: its rejects in order, or a refusal of the pod as a whole.
+
+    Attributes:
+        failed: the refusal stands for a plugin that failed, see ``framework.conduct``.
+    """
 
     plugin: str
     rejects: tuple[Reject, ...] = ()
     refusal: Refusal | None = None
+    failed: bool = False
 
 
 class Diagnosis:
@@ -67,20 +72,23 @@ class Diagnosis:
         plugins: names of the plugins that rejected at least one node, in their order.
         unresolvable: bool[node], True where evicting pods cannot help.
         refusal: set where a plugin refused the pod before looking at nodes.
+        failed: whether that is because a plugin failed: no plugin can say then what would help.
     """
 
-    __slots__ = ("plugins", "reasons", "refusal", "total", "unresolvable")
+    __slots__ = ("failed", "plugins", "reasons", "refusal", "total", "unresolvable")
 
     def __init__(self, total: int, verdicts: Iterable[Verdict]) -> None:
         self.total = total
         self.reasons: dict[str, int] = {}
         self.plugins: dict[str, None] = {}
         self.refusal: Refusal | None = None
+        self.failed = False
         self.unresolvable: Mask = np.zeros(total, dtype=np.bool_)
         left = np.ones(total, dtype=np.bool_)
         for verdict in verdicts:
             if verdict.refusal is not None:
                 self._refuse(verdict.plugin, verdict.refusal)
+                self.failed = verdict.failed
                 return
             left = self._count(verdict, left)
 

@@ -14,8 +14,10 @@ import structlog
 
 from stowplan import profiles
 from stowplan.api import policy as api
+from stowplan.framework.conduct import Restored
 from stowplan.framework.events import ClusterEvent
 from stowplan.framework.runtime import Framework
+from stowplan.live import failing
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins.policy_rules import Governed
 from stowplan.reconcile.policy_status import PolicyFacts
@@ -41,6 +43,7 @@ class PolicyBoard:
     Attributes:
         scheduler: decides by the policies in force.
         policies: those.
+        conduct: which plugins fail.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class PolicyBoard:
         clock: Callable[[], float],
     ) -> None:
         self._args = args
+        self.conduct = args.conduct
         self._clock = clock
         self._backlog = profiles.Backlog()
         self._waiting: dict[str, PodClass] = {}
@@ -105,10 +109,19 @@ class PolicyBoard:
             self._changed()
 
     async def run(self) -> None:
-        """Looks at outages until cancelled."""
+        """Looks at outages and at plugins that fail until cancelled."""
         while True:
             await asyncio.sleep(OUTAGE_LOOK)
             self.look()
+            self._hear_of_plugins()
+
+    def _hear_of_plugins(self) -> None:
+        """Logs which plugins fail; pods that waited for one that works again are worth another try."""
+        news = self.conduct.tick(self._clock())
+        for item in news:
+            failing.log(item)
+        if any(isinstance(item, Restored) for item in news):
+            self._changed()
 
     def sweep(self) -> None:
         """Frees what no pod uses any more."""

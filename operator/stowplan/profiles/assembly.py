@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from stowplan import errors
 from stowplan.api import common
+from stowplan.framework.conduct import Conduct
 from stowplan.framework.plugin import Plugin
 from stowplan.framework.runtime import Framework
 from stowplan.plugins.args import BalancedAllocationArgs, FailureDomainArgs, FitArgs, NodeAffinityArgs, TolerationArgs
@@ -75,6 +76,7 @@ class PluginArgs:
         node_affinity: what is added to every pod's node affinity.
         volume_binding: for pods whose policy says nothing about storage.
         weights: score plugin name to weight, where it shall not be the default.
+        conduct: which plugins fail, kept for as long as the process runs.
     """
 
     scheduler_name: str = common.SCHEDULER_NAME
@@ -84,6 +86,7 @@ class PluginArgs:
     inter_pod_affinity: InterPodAffinityArgs = dataclasses.field(default_factory=InterPodAffinityArgs)
     volume_binding: VolumeBindingArgs = dataclasses.field(default_factory=VolumeBindingArgs)
     weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    conduct: Conduct = dataclasses.field(default_factory=Conduct, compare=False)
 
     def __post_init__(self) -> None:
         """Raises UsageError where a weight is for a plugin that there is not."""
@@ -136,7 +139,7 @@ def assemble(args: PluginArgs, policy: CompiledPolicy | None, out: frozenset[Out
     if policy is not None:
         plugins.extend(_of_policy(policy, out, sizes))
         weights.update((name, weight) for name, weight in policy.weights.items() if name in WEIGHTS)
-    return Framework(args.scheduler_name, plugins, weights)
+    return Framework(args.scheduler_name, plugins, weights, args.conduct)
 
 
 def _node_affinity(args: PluginArgs, policy: CompiledPolicy | None) -> NodeAffinityArgs:

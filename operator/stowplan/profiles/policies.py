@@ -130,5 +130,7 @@ class Policies:
         framework = self._waiting.get(key)
         if framework is None:
             name = key.partition("/")[2]
-            framework = self._waiting[key] = Framework(self._args.scheduler_name, [PolicyMissing(name)], {})
+            framework = self._waiting[key] = Framework(
+                self._args.scheduler_name, [PolicyMissing(name)], {}, self._args.conduct
+            )
         return framework

@@ -7,16 +7,17 @@ If that fails it calls :meth:`Scheduler.undo`, and the pod is as if it had never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from stowplan.framework import plugin as plugin_api
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework import events
+from stowplan.framework.events import Happening
 from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Verdict
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.scheduler.cache import ClusterCache
-from stowplan.scheduler.queue import QueuedPodInfo, SchedulingQueue
+from stowplan.scheduler.queue import SchedulingQueue
+from stowplan.scheduler.queued import QueuedPodInfo
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ class Scheduler:
             probe_for: the clock that times the plugins of a profile.
 
         Raises:
-            Exception: a plugin is defective; the pod is back in the queue.
+            Exception: a defect; the pod is back in the queue. Plugins that fail raise nothing here.
         """
-        queued = self.queue.pop()
+        queued = self.queue.pop(now)
         if queued is None:
             return None
         try:
@@ -101,7 +102,7 @@ class Scheduler:
         self, queued: QueuedPodInfo, framework: Framework, state: CycleState, now: float, chance: int
     ) -> Placed | Unplaced:
         pod, nodes = queued.pod, self.cache.snapshot
-        result = framework.schedule(pod, nodes, state, chance)
+        result = self.queue.known(pod, framework.remedies) or framework.schedule(pod, nodes, state, chance)
         if isinstance(result, Diagnosis):
             return self._unplaced(queued, framework, result, now)
         self.cache.assume(pod, result.node)
@@ -120,19 +121,14 @@ class Scheduler:
             retry: whether the pod still waits for a node.
         """
         placed.framework.unreserve(placed.pod, self.cache.snapshot, placed.state)
-        events = self.cache.forget(placed.pod)
+        happened = self.cache.forget(placed.pod)
         if retry:
             self.queue.failed(placed.queued, now)
-        self.queue.happened(events, now)
+        self.queue.happened(happened, now)
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
-        waits_for: frozenset[ClusterEvent] = frozenset({ClusterEvent.POLICY})
-        for name in diagnosis.plugins:
-            waits_for |= plugin_api.requeue_on(framework.plugin(name))
-        if not diagnosis.plugins:  # no nodes at all
-            waits_for |= {ClusterEvent.NODE_ADDED}
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
-        self.queue.unschedulable(queued, diagnosis.plugins, waits_for, now)
+        self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
         return Unplaced(queued, framework, diagnosis, repeated)
