@@ -10,7 +10,7 @@ exception that leaves this module is a defect of the module.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from stowplan.framework.plugin import (
     Scores,
     Skip,
 )
-from stowplan.framework.remedies import PluginRemedy, Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -124,7 +123,6 @@ class Framework:
         )
         self._reserves = tuple(each for each in plugins if isinstance(each, Reserve))
         self._by_name = {each.name: each for each in plugins}
-        self._remedies: dict[tuple[str, ...], Remedy] = {}
 
     # ------------------------------------------------------------ filter
 
@@ -356,23 +354,6 @@ class Framework:
         return None
 
     # ------------------------------------------------------------ what can help
-
-    @property
-    def remedies(self) -> Collection[Remedy]:
-        """Those that pods of this profile have needed so far."""
-        return self._remedies.values()
-
-    def remedy(self, diagnosis: Diagnosis) -> Remedy:
-        """What can help a pod with this diagnosis; one object for each set of plugins."""
-        names = tuple(diagnosis.plugins)
-        found = self._remedies.get(names)
-        if found is None:
-            found = self._remedies[names] = PluginRemedy(self._by_name[each] for each in names)
-        return found
-
-    def plugin(self, name: str) -> Plugin:
-        """The plugin of that name. Raises KeyError."""
-        return self._by_name[name]
 
 
 def _sound(reject: Reject, nodes: Snapshot) -> Reject:

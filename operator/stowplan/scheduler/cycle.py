@@ -7,17 +7,17 @@ If that fails it calls :meth:`Scheduler.undo`, and the pod is as if it had never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from stowplan.framework import events
-from stowplan.framework.events import Happening
+from stowplan.framework import plugin as plugin_api
+from stowplan.framework.events import ClusterEvent
 from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Verdict
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.scheduler.cache import ClusterCache
-from stowplan.scheduler.queue import SchedulingQueue
-from stowplan.scheduler.queued import QueuedPodInfo
+from stowplan.scheduler.queue import QueuedPodInfo, SchedulingQueue
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Scheduler:
         Raises:
             Exception: a defect; the pod is back in the queue. Plugins that fail raise nothing here.
         """
-        queued = self.queue.pop(now)
+        queued = self.queue.pop()
         if queued is None:
             return None
         try:
@@ -102,7 +102,7 @@ class Scheduler:
         self, queued: QueuedPodInfo, framework: Framework, state: CycleState, now: float, chance: int
     ) -> Placed | Unplaced:
         pod, nodes = queued.pod, self.cache.snapshot
-        result = self.queue.known(pod, framework.remedies) or framework.schedule(pod, nodes, state, chance)
+        result = framework.schedule(pod, nodes, state, chance)
         if isinstance(result, Diagnosis):
             return self._unplaced(queued, framework, result, now)
         self.cache.assume(pod, result.node)
@@ -127,8 +127,15 @@ class Scheduler:
         self.queue.happened(happened, now)
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
+        waits_for: frozenset[ClusterEvent] = frozenset({ClusterEvent.POLICY})
+        for name in diagnosis.plugins:
+            waits_for |= plugin_api.requeue_on(framework.plugin(name))
+        if diagnosis.failed:
+            waits_for = events.ALL
+        if not diagnosis.plugins:  # no nodes at all
+            waits_for |= {ClusterEvent.NODE_ADDED}
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
-        self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
+        self.queue.unschedulable(queued, diagnosis.plugins, waits_for, now)
         return Unplaced(queued, framework, diagnosis, repeated)
