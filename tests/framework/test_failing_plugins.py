@@ -172,7 +172,7 @@ NOBODY = np.zeros(len(NODES), dtype=np.bool_)
         pytest.param(AnswersFilter(None), "'NoneType' object is not iterable", id="no rejects"),
         pytest.param(AnswersFilter([Reject(NOBODY[:1], "x")]), "must be bool[4], not bool[1]", id="shape of a mask"),
         pytest.param(
-            AnswersFilter([Reject(NOBODY.astype(np.int64), "x")]),  # type: ignore[arg-type]
+            AnswersFilter([Reject(NOBODY.astype(np.int64), "x")]),
             "must be bool[4], not int64[4]",
             id="numbers for a mask",
         ),

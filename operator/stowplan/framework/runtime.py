@@ -355,6 +355,10 @@ class Framework:
 
     # ------------------------------------------------------------ what can help
 
+    def plugin(self, name: str) -> Plugin:
+        """The plugin of that name. Raises KeyError."""
+        return self._by_name[name]
+
 
 def _sound(reject: Reject, nodes: Snapshot) -> Reject:
     """The reject. Raises TypeError where its mask is not bool[node]."""
