@@ -1,8 +1,8 @@
 """Requests to the API server: one connection pool, typed answers, errors of ours.
 
-Everything in this package, the handlers and the command line talk through ``Api``. It is a thin layer over one
-aiohttp session: bytes in, bytes out, decoded by msgspec straight into the type that the caller names
-(kubernetes_asyncio's models cost 50 to 100 times as much per object). Measured: 0.2 ms of CPU per small request.
+Everything in this package, the handlers and the command line talk through ``Api``: bytes in, bytes out, decoded by
+msgspec straight into the type that the caller names (kubernetes_asyncio's models cost 50 to 100 times as much per
+object). Requests go through ``http.Pool``; watches, and everything where there is a proxy, through aiohttp.
 
 What is sent again: a request that the server turned away before it did anything (429, 503 with Retry-After, and 401
 once with a fresh credential) whatever its method; after another 5xx, a timeout or a lost connection only what may be
@@ -26,7 +26,7 @@ import yarl
 
 from stowplan import __version__
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, Gone, NotFound
-from stowplan.kube import config, pacing
+from stowplan.kube import config, http, pacing
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 _ERRORS: Final[dict[int, type[ApiError]]] = {404: NotFound, 409: Conflict, 410: Gone}
-_LOST: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+_LOST: Final = (aiohttp.ClientError, http.Garbled, OSError, TimeoutError)
 _LONGEST_WAIT: Final = 30.0
 
 
@@ -69,7 +69,7 @@ class Api:
         cluster: where and who, from ``config.load``.
         timeout: seconds for one attempt of a request, unless the call says otherwise.
         attempts: how often a request is sent at most.
-        connections: requests and watches in flight at most; more wait for their turn.
+        connections: requests in flight at most; more wait for their turn.
         qps: client-side limit in requests per second; 0 is unlimited (the server's own fairness rules).
         user_agent: how we appear in audit logs.
     """
@@ -85,12 +85,14 @@ class Api:
         user_agent: str = f"stowplan/{__version__}",
     ) -> None:
         self._cluster = cluster
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._seconds = timeout
         self._attempts = attempts
         self._connections = connections
         self._limiter = pacing.Limiter(rate=qps, burst=max(1, int(qps)))
-        self._user_agent = user_agent
+        # Compressed lists cost both sides more CPU than a local network is worth.
+        self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._session: aiohttp.ClientSession | None = None
+        self._pool: http.Pool | None = None
 
     @property
     def server(self) -> str:
@@ -100,16 +102,25 @@ class Api:
     async def __aenter__(self) -> Self:
         tls: ssl.SSLContext | bool = self._cluster.tls or True
         self._session = aiohttp.ClientSession(
-            # The API server closes idle connections after 90 s; we close them first, so that no request meets the end.
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=tls, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=tls, keepalive_timeout=http.KEEP),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Compressed lists cost both sides more CPU than a local network is worth.
-            headers={"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": self._user_agent},
+            headers=self._headers,
             read_bufsize=1 << 18,
         )
+        if self._cluster.proxy is None:
+            self._pool = http.Pool(
+                self._cluster.server,
+                tls=self._cluster.tls,
+                server_name=self._cluster.server_name,
+                headers=self._headers,
+                connections=self._connections,
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -215,27 +226,28 @@ class Api:
             ApiUnreachable: there was no answer.
         """
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
-        limit = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
-        pause = pacing.Backoff()
+        limit = self._seconds if seconds is None else seconds
+        query = f"?{urllib.parse.urlencode(params)}" if params else ""
+        pause: pacing.Backoff | None = None
         renewed = False
         most = self._attempts if attempts is None else attempts
         for attempt in range(1, most + 1):
             last = attempt == most
             await self._limiter.wait()
             try:
-                async with self._open(
-                    method, path, limit=limit, data=data, content_type=content_type, params=params
-                ) as response:
-                    answer = await response.read()
+                status, after, answer = await self._send(
+                    method, f"{path}{query}", data=data, content_type=content_type, seconds=limit
+                )
             except _LOST as error:
                 if last or not repeat:
-                    raise self._unreachable(error, limit.total) from error
+                    raise self._unreachable(error, limit) from error
+                pause = pause or pacing.Backoff()
                 await asyncio.sleep(pause.delay())
                 continue
-            status = response.status
             if status < 400:
                 return answer
-            wait = _retry_after(response)
+            pause = pause or pacing.Backoff()
+            wait = _seconds_of(after)
             if status == 401 and not renewed and await self._cluster.credentials.refused():
                 renewed = True
             elif not last and (status in {429, 503} and wait is not None):
@@ -245,6 +257,18 @@ class Api:
             else:
                 raise _failure(status, answer)
         raise _failure(status, answer)
+
+    async def _send(
+        self, method: str, target: str, *, data: bytes | None, content_type: str, seconds: float
+    ) -> tuple[int, str, bytes]:
+        """Send it once: status, Retry-After and body of the answer."""
+        headers = self._headers_for(data, content_type)
+        if self._pool is not None:
+            got = await self._pool.send(method, target, headers=headers, body=data, seconds=seconds)
+            return got.status, got.headers.get(b"retry-after", b"").decode("latin-1"), got.body
+        limit = aiohttp.ClientTimeout(total=seconds)
+        async with self._open(method, target, limit=limit, data=data, headers=headers) as response:
+            return response.status, response.headers.get("Retry-After", ""), await response.read()
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, *, params: Mapping[str, str], idle: float) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -262,7 +286,8 @@ class Api:
         await self._limiter.wait()
         limit = aiohttp.ClientTimeout(total=None, connect=30, sock_connect=10, sock_read=idle)
         try:
-            async with self._open("GET", path, limit=limit, params=params) as response:
+            target = f"{path}?{urllib.parse.urlencode(params)}"
+            async with self._open("GET", target, limit=limit, headers=self._headers_for(None, JSON)) as response:
                 if response.status >= 400:
                     if response.status == 401:
                         await self._cluster.credentials.refused()
@@ -271,27 +296,28 @@ class Api:
         except _LOST as error:
             raise self._unreachable(error, idle) from error
 
-    def _open(
-        self,
-        method: str,
-        path: str,
-        *,
-        limit: aiohttp.ClientTimeout,
-        data: bytes | None = None,
-        content_type: str = JSON,
-        params: Mapping[str, str] | None = None,
-    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("Api is used outside `async with`")
-        query = f"?{urllib.parse.urlencode(params)}" if params else ""
+    def _headers_for(self, data: bytes | None, content_type: str) -> dict[str, str]:
         headers = {}
         if (authorization := self._cluster.credentials.header()) is not None:
             headers["Authorization"] = authorization
         if data is not None:
             headers["Content-Type"] = content_type
+        return headers
+
+    def _open(
+        self,
+        method: str,
+        target: str,
+        *,
+        limit: aiohttp.ClientTimeout,
+        headers: Mapping[str, str],
+        data: bytes | None = None,
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError("Api is used outside `async with`")
         return self._session.request(
             method,
-            yarl.URL(f"{self._cluster.server}{path}{query}", encoded=True),
+            yarl.URL(f"{self._cluster.server}{target}", encoded=True),
             data=data,
             headers=headers,
             timeout=limit,
@@ -305,13 +331,15 @@ class Api:
 
 
 def _why(error: BaseException, seconds: float | None) -> str:
-    if isinstance(error, asyncio.TimeoutError) and seconds:
+    if isinstance(error, TimeoutError) and seconds:
         return f"no answer within {seconds:g} s"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted ({error.certificate_error})"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error})"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -323,9 +351,9 @@ def _decoded(data: bytes, kind: type[T]) -> T:
         raise ApiError(200, "InvalidAnswer", f"the API server's answer cannot be understood: {error}") from error
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), _LONGEST_WAIT) if value.isdigit() else None
+def _seconds_of(value: str) -> float | None:
+    """What a Retry-After header says."""
+    return min(float(value), _LONGEST_WAIT) if value.isdecimal() and value.isascii() else None
 
 
 def _failure(code: int, body: bytes) -> ApiError:
