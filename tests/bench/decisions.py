@@ -83,7 +83,8 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         layout: the nodes.
         bound: pods of the same rules, but of other groups, that are on the nodes already.
     """
-    cache, queue = ClusterCache(), SchedulingQueue()
+    cache = ClusterCache()
+    queue = SchedulingQueue(cache.snapshot)
     for name in ("default", workloads.NAMESPACE):
         meta = objects.ObjectMeta(name=name, labels={"kubernetes.io/metadata.name": name})
         cache.put_namespace(objects.Namespace(metadata=meta))

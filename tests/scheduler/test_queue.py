@@ -6,13 +6,58 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis, Refusal, Verdict
 from stowplan.model import objects
 from stowplan.model.pods import Interner, PodInfo
-from stowplan.scheduler.queue import FLUSH_AFTER, Place, QueuedPodInfo, SchedulingQueue
+from stowplan.scheduler.queue import FLUSH_AFTER, SchedulingQueue
+from stowplan.scheduler.queued import Place, QueuedPodInfo
 
 INTERNER = Interner()
 NODE_ADDED, POD_REMOVED = ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """Each pod waits for itself, for events of these kinds."""
+
+    kinds: frozenset[ClusterEvent]
+
+    def key(self, pod: PodInfo) -> str:
+        return pod.uid
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Alike:
+    """All pods wait together for room on a node: an event helps as long as its node is in the set."""
+
+    room: set[str] = dataclasses.field(default_factory=set, hash=False)
+    kinds: frozenset[ClusterEvent] = frozenset({NODE_ADDED, POD_REMOVED, ClusterEvent.POLICY})
+
+    def key(self, pod: PodInfo) -> int:
+        return pod.priority
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        return event.node in self.room
+
+
+def diagnosis(reason: str = "x") -> Diagnosis:
+    return Diagnosis(1, [Verdict("Fit", refusal=Refusal(reason))])
+
+
+def unschedulable(queue: SchedulingQueue, now: float, *kinds: ClusterEvent) -> QueuedPodInfo:
+    """Pops a pod, which then fits nowhere and waits for these events."""
+    queued = popped(queue, now)
+    queue.unschedulable(queued, diagnosis(), Alone(frozenset(kinds)), now)
+    return queued
+
+
+def happened(queue: SchedulingQueue, kind: ClusterEvent, now: float, node: str = "") -> int:
+    return queue.happened([Happening(kind, node=node)], now)
 
 
 def pending(name: str, *, priority: int = 0, gated: bool = False, cpu: str = "1") -> PodInfo:
@@ -24,21 +69,21 @@ def pending(name: str, *, priority: int = 0, gated: bool = False, cpu: str = "1"
     return INTERNER.pod(objects.Pod(metadata=objects.ObjectMeta(name=name, namespace="ns", uid=name), spec=spec))
 
 
-def popped(queue: SchedulingQueue) -> QueuedPodInfo:
-    queued = queue.pop()
+def popped(queue: SchedulingQueue, now: float = 0) -> QueuedPodInfo:
+    queued = queue.pop(now)
     assert queued is not None
     return queued
 
 
-def order(queue: SchedulingQueue) -> list[str]:
+def order(queue: SchedulingQueue, now: float = 0) -> list[str]:
     names = []
-    while (queued := queue.pop()) is not None:
+    while (queued := queue.pop(now)) is not None:
         names.append(queued.pod.name)
     return names
 
 
 def test_higher_priority_comes_first_then_who_waits_longer() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("late"), 3)
     queue.put(pending("early"), 1)
     queue.put(pending("urgent", priority=10), 5)
@@ -46,12 +91,12 @@ def test_higher_priority_comes_first_then_who_waits_longer() -> None:
 
 
 def test_a_pod_that_fits_nowhere_waits_for_an_event_that_can_help() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
-    queue.unschedulable(popped(queue), ["NodeResourcesFit"], frozenset({NODE_ADDED}), 0)
-    assert queue.happened([POD_REMOVED], 100) == 0
-    assert queue.pop() is None
-    assert queue.happened([NODE_ADDED], 100) == 1
+    unschedulable(queue, 0, NODE_ADDED)
+    assert happened(queue, POD_REMOVED, 100) == 0
+    assert queue.pop(0) is None
+    assert happened(queue, NODE_ADDED, 100) == 1
     assert order(queue) == ["a"]
 
 
@@ -61,14 +106,14 @@ def test_a_pod_that_fits_nowhere_waits_for_an_event_that_can_help() -> None:
      pytest.param(5, 10, id="capped"), pytest.param(5000, 10, id="no overflow")],
 )  # fmt: skip
 def test_backoff_doubles_up_to_the_cap(attempts: int, seconds: float) -> None:
-    assert SchedulingQueue().backoff(attempts) == seconds
+    assert SchedulingQueue(Snapshot()).backoff(attempts) == seconds
 
 
 def test_an_event_during_backoff_does_not_shorten_it() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
-    queue.unschedulable(popped(queue), ["x"], frozenset({NODE_ADDED}), 0)
-    queue.happened([NODE_ADDED], 0.5)
+    unschedulable(queue, 0, NODE_ADDED)
+    happened(queue, NODE_ADDED, 0.5)
     assert queue.size(Place.BACKOFF) == 1
     assert queue.next_flush() == 1
     assert queue.flush(0.9) == 0
@@ -77,18 +122,18 @@ def test_an_event_during_backoff_does_not_shorten_it() -> None:
 
 
 def test_a_failed_bind_is_tried_again_after_its_backoff() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
     queue.failed(popped(queue), 0)
-    assert queue.pop() is None
+    assert queue.pop(0) is None
     queue.flush(1)
     assert popped(queue).attempts == 2
 
 
 def test_what_events_missed_is_flushed() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
-    queue.unschedulable(popped(queue), ["x"], frozenset(), 0)
+    unschedulable(queue, 0)
     assert queue.next_flush() == FLUSH_AFTER
     assert queue.flush(FLUSH_AFTER - 1) == 0
     assert queue.flush(FLUSH_AFTER) == 1
@@ -96,30 +141,30 @@ def test_what_events_missed_is_flushed() -> None:
 
 
 def test_gated_pods_are_not_tried_until_the_gates_are_gone() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a", gated=True), 0)
     assert queue.size(Place.GATED) == 1
-    assert queue.pop() is None
+    assert queue.pop(0) is None
     queue.put(pending("a"), 1)
     assert order(queue) == ["a"]
 
 
 def test_a_changed_spec_is_worth_a_new_try_and_a_changed_status_is_not() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
-    queue.unschedulable(popped(queue), ["x"], frozenset({NODE_ADDED}), 0)
+    unschedulable(queue, 0, NODE_ADDED)
     queue.put(pending("a"), 100)
-    assert queue.pop() is None
+    assert queue.pop(0) is None
     queue.put(pending("a", cpu="500m"), 100)
     assert order(queue) == ["a"]
 
 
 def test_it_counts_why_pods_enter_each_place() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
     queue.put(pending("gated", gated=True), 0)
-    queue.unschedulable(popped(queue), ["Fit"], frozenset({NODE_ADDED}), 0)
-    queue.happened([NODE_ADDED], 0.5)
+    unschedulable(queue, 0, NODE_ADDED)
+    happened(queue, NODE_ADDED, 0.5)
     queue.flush(1)
     queue.put(pending("gated"), 2)
     queue.failed(popped(queue), 3)
@@ -135,11 +180,11 @@ def test_it_counts_why_pods_enter_each_place() -> None:
 
 
 def test_a_removed_pod_does_not_come_back_out_of_a_heap() -> None:
-    queue = SchedulingQueue()
+    queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)
-    queue.remove("a")
-    queue.remove("a")
-    assert queue.pop() is None
+    queue.remove("a", 0)
+    queue.remove("a", 0)
+    assert queue.pop(0) is None
     assert len(queue) == 0
     assert queue.next_flush() is None
 
@@ -161,7 +206,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = SchedulingQueue()
+        self.queue = SchedulingQueue(Snapshot())
         self.model: dict[str, Expected] = {}
         self.out: dict[str, tuple[QueuedPodInfo, Expected]] = {}
         self.now = 0.0
@@ -176,13 +221,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("abcdef"))
     def remove(self, name: str) -> None:
-        self.queue.remove(name)
+        self.queue.remove(name, self.now)
         self.model.pop(name, None)
 
     @rule()
     def pop(self) -> None:
         active = [(-e.priority, e.joined, n) for n, e in self.model.items() if e.place is Place.ACTIVE]
-        queued = self.queue.pop()
+        queued = self.queue.pop(self.now)
         if not active:
             assert queued is None
             return
@@ -202,14 +247,14 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.failed(queued, self.now)
             expected.place = Place.BACKOFF
         else:
-            self.queue.unschedulable(queued, ["x"], events, self.now)
+            self.queue.unschedulable(queued, diagnosis(), Alone(events), self.now)
             expected.place, expected.waits_for, expected.since = Place.UNSCHEDULABLE, events, self.now
         self.model[name] = expected
 
     @rule(event=st.sampled_from([NODE_ADDED, POD_REMOVED]), later=st.sampled_from([0.5, 3.0]))
     def happens(self, event: ClusterEvent, later: float) -> None:
         self.now += later
-        self.queue.happened([event], self.now)
+        happened(self.queue, event, self.now)
         for expected in self.model.values():
             if expected.place is Place.UNSCHEDULABLE and event in expected.waits_for:
                 self._wake(expected)

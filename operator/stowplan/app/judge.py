@@ -144,7 +144,8 @@ class State:
         self._pods: dict[str, PodInfo] = {}
         self._keys = [f"{each.metadata.namespace}/{each.metadata.name}" for each in found.policies]
         cache = ClusterCache()
-        self.board = PolicyBoard(cache, SchedulingQueue(), arguments.plugin_args(question.settings), clock=_no_time)
+        args = arguments.plugin_args(question.settings)
+        self.board = PolicyBoard(cache, SchedulingQueue(cache.snapshot), args, clock=_no_time)
         self.board.apply(found.policies, map(profiles.cluster_of, found.clusters))
         for item in sorted(found.objects, key=_order):
             try:

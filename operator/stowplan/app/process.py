@@ -36,7 +36,8 @@ from stowplan.kube import binder, config, election, events, lease, session
 from stowplan.live import board, feed, loop, prebind, reporter, world
 from stowplan.model import objects
 from stowplan.scheduler.cache import ClusterCache
-from stowplan.scheduler.queue import Place, SchedulingQueue
+from stowplan.scheduler.queue import SchedulingQueue
+from stowplan.scheduler.queued import Place
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +106,13 @@ class _Process:
         self._measured = metrics.Metrics()
         self._health = health.Health()
         self._identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        cache = ClusterCache()
         self._board = board.PolicyBoard(
-            ClusterCache(),
+            cache,
             SchedulingQueue(
-                initial_backoff=settings.pod_initial_backoff_seconds, max_backoff=settings.pod_max_backoff_seconds
+                cache.snapshot,
+                initial_backoff=settings.pod_initial_backoff_seconds,
+                max_backoff=settings.pod_max_backoff_seconds,
             ),
             arguments.plugin_args(settings),
             clock=CLOCK,

@@ -48,6 +48,7 @@ class NodeTable:
         row_of: name to row.
         resources: resource name to its index in ``allocatable`` and ``requested``.
         taints: each node's taints with an effect on scheduling, as one value.
+        layout: changes when rows do: when nodes come or go.
         images_version: changes when an image that somebody asked for comes to or leaves a node.
     """
 
@@ -61,6 +62,7 @@ class NodeTable:
         self._unschedulable: Mask = np.zeros(16, dtype=np.bool_)
         self._labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
+        self.layout = 0
         self.images_version = 0
         self._images: dict[str, Amounts] = {}
         self._annotated: dict[str, Amounts] = {}
@@ -175,6 +177,7 @@ class NodeTable:
         self._write_allocatable(row, amounts)
         self._write_rest(row, node)
         self._journal = []
+        self.layout += 1
         return row
 
     def write(self, row: int, node: objects.Node) -> None:
@@ -206,6 +209,7 @@ class NodeTable:
             amounts[row] = amounts[last]
             amounts[last] = -1
         self._journal = []
+        self.layout += 1
         if row == last:
             return None
         self.nodes[row] = moved

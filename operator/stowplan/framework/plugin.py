@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -101,6 +101,8 @@ class Plugin(Protocol):
     Optional class attributes:
 
     - ``requeue_on``: the events after which a pod that this plugin rejected is worth another try (default: all)
+    - ``may_help`` and ``alike``: which of those events are, and for which pods the answer is the same; see
+      :class:`Hinting` and :class:`Alike`
     - ``static``: True where ``filter`` depends on the pod's class and the nodes' names, labels, taints and cordons
       alone; its verdict is then computed once per class and kept until one of those changes
     """
@@ -166,6 +168,36 @@ class Reserve(Plugin, Protocol):
 
     def unreserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> None:
         """Gives back what ``reserve`` took; idempotent, and fine where nothing was taken."""
+
+
+@runtime_checkable
+class Hinting(Plugin, Protocol):
+    """Looks at each event of ``requeue_on`` whether it can help a pod that the plugin rejected.
+
+    The plugin of the module's docstring would add::
+
+        def may_help(self, pod, event, nodes):
+            _, node = event.of(objects.Node)
+            return node is not None and node.metadata.labels.get("disk") == pod.annotations["example.com/disk-type"]
+
+    False must be certain: if the plugin accepts any node now that it did not accept before the event, the answer is
+    True. ``nodes`` is the cluster as it is now, maybe some events later. Called for one of many pods that are alike;
+    anything that takes long and depends on little belongs into ``event.once``. A hint that raises counts as True.
+    """
+
+    def may_help(self, pod: PodInfo, event: events.Happening, nodes: Snapshot) -> bool:
+        """Whether the plugin may accept a node for the pod now that it did not accept before the event."""
+
+
+@runtime_checkable
+class Alike(Plugin, Protocol):
+    """Says what of a pod the plugin looks at, so that pods that are alike in it wait, and are judged, together."""
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """A value that is equal for pods of which the plugin, and its hint, always say the same.
+
+        Without this method each pod is only like itself.
+        """
 
 
 def requeue_on(plugin: Plugin) -> frozenset[events.ClusterEvent]:

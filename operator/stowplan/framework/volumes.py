@@ -158,8 +158,9 @@ class VolumeCatalog:
 
     # ------------------------------------------------------------ objects
 
-    def put(self, item: StorageObject) -> None:
-        """Adds or replaces an object. Raises InvalidObject and then changes nothing."""
+    def put(self, item: StorageObject) -> StorageObject | None:
+        """Adds or replaces an object; returns the one before. Raises InvalidObject and then changes nothing."""
+        old = self._shelf(item).get(item.key)
         match item:
             case objects.PersistentVolume():
                 self._put_volume(item.key, parsed.volume_of(item))
@@ -182,9 +183,11 @@ class VolumeCatalog:
             case objects.VolumeAttachment():
                 self._put_attachment(item.key, item)
         self.version += 1
+        return old
 
-    def remove(self, item: StorageObject) -> None:
-        """Forgets an object; one that is not there is fine."""
+    def remove(self, item: StorageObject) -> StorageObject | None:
+        """Forgets an object, and returns it as it was; one that is not there is fine."""
+        old = self._shelf(item).get(item.key)
         match item:
             case objects.PersistentVolume():
                 self._put_volume(item.key, None)
@@ -200,12 +203,13 @@ class VolumeCatalog:
             case objects.CSIDriver():
                 self.drivers.pop(item.key, None)
             case objects.CSIStorageCapacity():
-                old = self.capacities.pop(item.key, None)
-                if old is not None:
-                    self.capacity.remove(old)
+                pool = self.capacities.pop(item.key, None)
+                if pool is not None:
+                    self.capacity.remove(pool)
             case objects.VolumeAttachment():
                 self._put_attachment(item.key, None)
         self.version += 1
+        return old
 
     # ------------------------------------------------------------ pods
 
@@ -294,6 +298,18 @@ class VolumeCatalog:
         return wrong
 
     # ------------------------------------------------------------ inside: objects
+
+    def _shelf(self, item: StorageObject) -> Mapping[str, StorageObject]:
+        shelves: dict[type[objects.KubeObject], Mapping[str, StorageObject]] = {
+            objects.PersistentVolume: self.volumes,
+            objects.PersistentVolumeClaim: self.claims,
+            objects.StorageClass: self.classes,
+            objects.CSINode: self.csi_nodes,
+            objects.CSIDriver: self.drivers,
+            objects.CSIStorageCapacity: self.capacities,
+            objects.VolumeAttachment: self.volume_attachments,
+        }
+        return shelves[type(item)]
 
     def _put_claim(self, key: str, new: Claim | None) -> None:
         old = self._claims.pop(key, None)

@@ -15,7 +15,7 @@ import structlog
 from stowplan import profiles
 from stowplan.api import policy as api
 from stowplan.framework.conduct import Restored
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.runtime import Framework
 from stowplan.live import failing
 from stowplan.model.pods import PodClass, PodInfo
@@ -134,7 +134,7 @@ class PolicyBoard:
         return self.policies.framework_for(cls)
 
     def _changed(self) -> None:
-        self.scheduler.queue.happened([ClusterEvent.POLICY], self._clock())
+        self.scheduler.happened([Happening(ClusterEvent.POLICY)], self._clock())
 
     # ------------------------------------------------------------ pods that wait
 

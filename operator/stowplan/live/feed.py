@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import structlog
 
 from stowplan import errors
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.volumes import StorageObject
 from stowplan.kube import reflector, resources, session
 from stowplan.kube.ledger import Change, Event
@@ -80,13 +80,13 @@ class Feed:
             yield reflector.Reflector(api, resource, apply, field_selector=RUNNING if pods else "", clock=self._clock)
 
     def _apply(self, one: Take, kind: type[objects.KubeObject], batch: list[Event[objects.KubeObject]]) -> None:
-        happened: set[ClusterEvent] = set()
+        happened: list[Happening] = []
         for event in batch:
             try:
-                happened |= one(kind, event)
+                happened += one(kind, event)
             except errors.InvalidObject as error:
                 log.error("object ignored", kind=kind.__name__, key=event.key, error=str(error))
-        self._scheduler.queue.happened(happened, self._clock())
+        self._scheduler.happened(happened, self._clock())
         self._on_change()
 
     def _other(self, kind: type[objects.KubeObject], event: Event[objects.KubeObject]) -> Events:
@@ -105,7 +105,7 @@ class Feed:
                 happened = cache.remove_storage(storage) if gone else cache.put_storage(storage)
                 self.on_storage(storage)
                 return happened
-        return frozenset()
+        return ()
 
     def _pod(self, kind: type[objects.KubeObject], event: Event[objects.KubeObject]) -> Events:
         del kind
@@ -125,6 +125,8 @@ class Feed:
         happened = self._cache.put_pod(pod)
         ours = pod.scheduler_name in self._names
         if ours and not pod.node_name and not pod.finished and not pod.terminating:
+            if pod.uid not in self.waiting:
+                happened = (*happened, Happening(ClusterEvent.POD_PENDING, new=pod))
             self.waiting[pod.uid] = pod
             if not self._cache.is_assumed(pod.uid):
                 self._board.waits(pod)
@@ -137,7 +139,7 @@ class Feed:
     def _settled(self, uid: str) -> None:
         self.waiting.pop(uid, None)
         self._board.settled(uid)
-        self._scheduler.queue.remove(uid)
+        self._scheduler.queue.remove(uid, self._clock())
 
 
 def _stand_in(kind: type[objects.KubeObject], key: str) -> objects.KubeObject:

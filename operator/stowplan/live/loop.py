@@ -24,7 +24,7 @@ from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import Reporter, reference
 from stowplan.scheduler.cycle import Placed, Unplaced
-from stowplan.scheduler.queue import Place
+from stowplan.scheduler.queued import Place
 
 log = structlog.get_logger(__name__)
 

@@ -53,6 +53,7 @@ class PodTopologySpread:
     requeue_on = NODE_CHANGES | {
         ClusterEvent.POD_ADDED,
         ClusterEvent.POD_REMOVED,
+        ClusterEvent.POD_TERMINATING,
         ClusterEvent.POD_LABELS,
         ClusterEvent.POD_UPDATED,
         ClusterEvent.POLICY,

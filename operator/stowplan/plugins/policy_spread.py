@@ -27,6 +27,7 @@ from stowplan.plugins.spread_layout import Layout
 REQUEUE_ON = NODE_CHANGES | {
     ClusterEvent.POD_ADDED,
     ClusterEvent.POD_REMOVED,
+    ClusterEvent.POD_TERMINATING,
     ClusterEvent.POD_LABELS,
     ClusterEvent.POD_UPDATED,
     ClusterEvent.POLICY,

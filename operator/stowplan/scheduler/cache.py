@@ -11,30 +11,30 @@ A pod's way through the cache::
                                  |                              |
                                  +-- watch: deleted, finished --+--> gone
 
-Every method takes the newest state of one object and may be called again with the same; what it returns are the
-events that may make waiting pods schedulable. Source of the idea: kubernetes v1.36.3
+Every method takes the newest state of one object and may be called again with the same; what it returns is what has
+happened by that, as far as it may make waiting pods schedulable. Source of the idea: kubernetes v1.36.3
 ``pkg/scheduler/backend/cache/interface.go`` and ``pkg/scheduler/eventhandlers.go``.
 """
 
 from __future__ import annotations
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.model.pods import Interner, PodClass, PodInfo
 
-Events = frozenset[ClusterEvent]
-NOTHING: Events = frozenset()
+Events = tuple[Happening, ...]
+NOTHING: Events = ()
 
-_STORAGE_EVENTS: dict[type[objects.KubeObject], Events] = {
-    objects.PersistentVolume: frozenset({ClusterEvent.VOLUME}),
-    objects.PersistentVolumeClaim: frozenset({ClusterEvent.CLAIM}),
-    objects.StorageClass: frozenset({ClusterEvent.STORAGE_CLASS}),
-    objects.CSINode: frozenset({ClusterEvent.CSI_NODE}),
-    objects.CSIDriver: frozenset({ClusterEvent.CSI_DRIVER}),
-    objects.CSIStorageCapacity: frozenset({ClusterEvent.CSI_CAPACITY}),
-    objects.VolumeAttachment: frozenset({ClusterEvent.VOLUME_ATTACHMENT}),
+_STORAGE_KINDS: dict[type[objects.KubeObject], ClusterEvent] = {
+    objects.PersistentVolume: ClusterEvent.VOLUME,
+    objects.PersistentVolumeClaim: ClusterEvent.CLAIM,
+    objects.StorageClass: ClusterEvent.STORAGE_CLASS,
+    objects.CSINode: ClusterEvent.CSI_NODE,
+    objects.CSIDriver: ClusterEvent.CSI_DRIVER,
+    objects.CSIStorageCapacity: ClusterEvent.CSI_CAPACITY,
+    objects.VolumeAttachment: ClusterEvent.VOLUME_ATTACHMENT,
 }
 
 
@@ -78,8 +78,8 @@ class ClusterCache:
             return NOTHING
         self._assumed.discard(pod.uid)
         self.snapshot.remove_pod(pod.uid)
-        pod.node_name = ""
-        return frozenset({ClusterEvent.POD_REMOVED})
+        node, pod.node_name = pod.node_name, ""
+        return (Happening(ClusterEvent.POD_REMOVED, old=pod, node=node),)
 
     def put_pod(self, pod: PodInfo) -> Events:
         """Takes over the state of a pod as the watch shows it. Pending pods change nothing here."""
@@ -90,12 +90,12 @@ class ClusterCache:
             return NOTHING
         if old is None:
             self.snapshot.add_pod(pod)
-            return frozenset({ClusterEvent.POD_ADDED})
+            return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),)
         confirmed = pod.uid in self._assumed
         self._assumed.discard(pod.uid)
         if old.node_name == pod.node_name and old.cls is pod.cls and old.claims == pod.claims:
             self.snapshot.replace_pod(pod)
-            return frozenset({ClusterEvent.POD_ADDED}) if confirmed else NOTHING
+            return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),) if confirmed else NOTHING
         self.snapshot.remove_pod(pod.uid)
         self.snapshot.add_pod(pod)
         return _pod_events(old, pod)
@@ -103,9 +103,10 @@ class ClusterCache:
     def remove_pod(self, uid: str) -> Events:
         """The pod is gone."""
         self._assumed.discard(uid)
-        if self.snapshot.remove_pod(uid) is None:
+        pod = self.snapshot.remove_pod(uid)
+        if pod is None:
             return NOTHING
-        return frozenset({ClusterEvent.POD_REMOVED})
+        return (Happening(ClusterEvent.POD_REMOVED, old=pod, node=pod.node_name),)
 
     # ------------------------------------------------------------ everything else
 
@@ -114,23 +115,26 @@ class ClusterCache:
         row = self.snapshot.row_of.get(node.metadata.name)
         old = self.snapshot.nodes[row] if row is not None else None
         self.snapshot.put_node(node)
+        name = node.metadata.name
         if old is None:
-            return frozenset({ClusterEvent.NODE_ADDED})
-        events = set()
+            return (Happening(ClusterEvent.NODE_ADDED, new=node, node=name),)
+        kinds = []
         if old.status.allocatable != node.status.allocatable or old.metadata.annotations != node.metadata.annotations:
-            events.add(ClusterEvent.NODE_ALLOCATABLE)
+            kinds.append(ClusterEvent.NODE_ALLOCATABLE)
         if old.metadata.labels != node.metadata.labels:
-            events.add(ClusterEvent.NODE_LABELS)
+            kinds.append(ClusterEvent.NODE_LABELS)
         if old.spec.taints != node.spec.taints or old.spec.unschedulable != node.spec.unschedulable:
-            events.add(ClusterEvent.NODE_TAINTS)
-        return frozenset(events)
+            kinds.append(ClusterEvent.NODE_TAINTS)
+        return tuple(Happening(kind, old, node, node=name) for kind in kinds)
 
     def remove_node(self, name: str) -> Events:
         """The node is gone."""
-        if name not in self.snapshot.row_of:
+        row = self.snapshot.row_of.get(name)
+        if row is None:
             return NOTHING
+        old = self.snapshot.nodes[row]
         self.snapshot.remove_node(name)
-        return frozenset({ClusterEvent.NODE_REMOVED})
+        return (Happening(ClusterEvent.NODE_REMOVED, old=old, node=name),)
 
     def put_namespace(self, namespace: objects.Namespace) -> Events:
         """Adds or updates a namespace."""
@@ -138,22 +142,24 @@ class ClusterCache:
         if self.snapshot.namespaces.get(meta.name) == meta.labels:
             return NOTHING
         self.snapshot.put_namespace(meta.name, meta.labels)
-        return frozenset({ClusterEvent.NAMESPACE})
+        return (Happening(ClusterEvent.NAMESPACE, new=namespace),)
 
     def remove_namespace(self, name: str) -> Events:
         """The namespace is gone."""
+        if name not in self.snapshot.namespaces:
+            return NOTHING
         self.snapshot.remove_namespace(name)
-        return NOTHING
+        return (Happening(ClusterEvent.NAMESPACE),)
 
     def put_storage(self, item: StorageObject) -> Events:
         """Adds or updates a storage object."""
-        self.snapshot.volumes.put(item)
-        return _STORAGE_EVENTS[type(item)]
+        old = self.snapshot.volumes.put(item)
+        return (_stored(item, old, item),)
 
     def remove_storage(self, item: StorageObject) -> Events:
         """A storage object is gone."""
-        self.snapshot.volumes.remove(item)
-        return _STORAGE_EVENTS[type(item)]
+        old = self.snapshot.volumes.remove(item)
+        return (_stored(item, old, None),)
 
     def sweep(self, waiting: set[PodClass]) -> None:
         """Frees what no pod uses any more: counters, memoised masks, classes; ``waiting`` are the queued classes."""
@@ -161,14 +167,22 @@ class ClusterCache:
         self.interner.keep({*self.snapshot.classes(), *waiting})
 
 
+def _stored(item: StorageObject, old: StorageObject | None, new: StorageObject | None) -> Happening:
+    node = item.metadata.name if isinstance(item, objects.CSINode) else ""
+    return Happening(_STORAGE_KINDS[type(item)], old, new, node=node)
+
+
 def _pod_events(old: PodInfo, new: PodInfo) -> Events:
     if old.node_name != new.node_name:
-        return frozenset({ClusterEvent.POD_REMOVED, ClusterEvent.POD_ADDED})
-    events = set()
+        return (
+            Happening(ClusterEvent.POD_REMOVED, old=old, node=old.node_name),
+            Happening(ClusterEvent.POD_ADDED, new=new, node=new.node_name),
+        )
+    kinds = []
     if old.cls.labels != new.cls.labels or old.cls.policy != new.cls.policy:
-        events.add(ClusterEvent.POD_LABELS)
+        kinds.append(ClusterEvent.POD_LABELS)
     if new.terminating and not old.terminating:
-        events.add(ClusterEvent.POD_REMOVED)
+        kinds.append(ClusterEvent.POD_TERMINATING)
     if any(new.cls.requests.get(name, 0) < amount for name, amount in old.cls.requests.items()):
-        events.add(ClusterEvent.POD_SCALED_DOWN)
-    return frozenset(events)
+        kinds.append(ClusterEvent.POD_SCALED_DOWN)
+    return tuple(Happening(kind, old, new, node=new.node_name) for kind in kinds)

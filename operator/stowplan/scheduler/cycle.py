@@ -7,17 +7,16 @@ If that fails it calls :meth:`Scheduler.undo`, and the pod is as if it had never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from stowplan.framework import events
-from stowplan.framework import plugin as plugin_api
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import Happening
 from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Verdict
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.scheduler.cache import ClusterCache
-from stowplan.scheduler.queue import QueuedPodInfo, SchedulingQueue
+from stowplan.scheduler.queue import SchedulingQueue
+from stowplan.scheduler.queued import QueuedPodInfo
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Scheduler:
         Raises:
             Exception: a defect; the pod is back in the queue. Plugins that fail raise nothing here.
         """
-        queued = self.queue.pop()
+        queued = self.queue.pop(now)
         if queued is None:
             return None
         try:
@@ -102,7 +101,7 @@ class Scheduler:
         self, queued: QueuedPodInfo, framework: Framework, state: CycleState, now: float, chance: int
     ) -> Placed | Unplaced:
         pod, nodes = queued.pod, self.cache.snapshot
-        result = framework.schedule(pod, nodes, state, chance)
+        result = self.queue.known(pod, framework.remedies) or framework.schedule(pod, nodes, state, chance)
         if isinstance(result, Diagnosis):
             return self._unplaced(queued, framework, result, now)
         self.cache.assume(pod, result.node)
@@ -124,18 +123,15 @@ class Scheduler:
         happened = self.cache.forget(placed.pod)
         if retry:
             self.queue.failed(placed.queued, now)
-        self.queue.happened(happened, now)
+        self.happened(happened, now)
+
+    def happened(self, events: Iterable[Happening], now: float) -> int:
+        """Something changed in the cluster: wakes the pods that it may help. Returns how many."""
+        return self.queue.happened(events, now)
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
-        waits_for: frozenset[ClusterEvent] = frozenset({ClusterEvent.POLICY})
-        for name in diagnosis.plugins:
-            waits_for |= plugin_api.requeue_on(framework.plugin(name))
-        if diagnosis.failed:
-            waits_for = events.ALL
-        if not diagnosis.plugins:  # no nodes at all
-            waits_for |= {ClusterEvent.NODE_ADDED}
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
-        self.queue.unschedulable(queued, diagnosis.plugins, waits_for, now)
+        self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
         return Unplaced(queued, framework, diagnosis, repeated)

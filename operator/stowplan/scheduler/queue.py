@@ -12,26 +12,33 @@
                           |      backoff not over                 or for the flush)
                           +---- bind failed
 
-ACTIVE is ordered by priority, then by the time a pod joined it. A pod that fits nowhere waits for one of the events
-that the plugins which rejected it say can help (``requeue_on``); every pod is tried again after ``FLUSH_AFTER`` in
-case an event was missed. Times are seconds of a monotonic clock, given by the caller.
+ACTIVE is ordered by priority, then by the time a pod joined it. A pod that fits nowhere waits for an event that can
+help it (``framework.remedies``), together with all pods that are like it (``scheduler.waiting``); what events missed is
+tried again after ``FLUSH_AFTER``. Times are seconds of a monotonic clock, given by the caller.
+
+A popped pod is decided about before the next one is popped: it comes back by then, with ``unschedulable`` or
+``failed``, or it has a node. A pod that could not be bound after all comes back later, with ``failed``; it is tried
+again whatever happened meanwhile, so it can have missed nothing (kube-scheduler keeps ``inFlightEvents`` for that).
 
 Source: kubernetes v1.36.3 ``pkg/scheduler/backend/queue/scheduling_queue.go``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
+from stowplan.framework.remedies import Remedy
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodClass, PodInfo
+from stowplan.scheduler.queued import Place, QueuedPodInfo
+from stowplan.scheduler.waiting import Group, Knock
 
 FLUSH_AFTER = 300.0
-"""Seconds after which an unschedulable pod is tried again without an event."""
+"""Seconds after which unschedulable pods are tried again without an event."""
 
 
 # Why a pod enters a queue, where that is no ClusterEvent; kube-scheduler's labels (pkg/scheduler/framework/events.go).
@@ -42,64 +49,35 @@ BACKOFF_OVER = "BackoffComplete"
 TIMEOUT = "UnschedulableTimeout"
 
 
-class Place(enum.Enum):
-    """Where a queued pod is; the values are kube-scheduler's labels of ``scheduler_pending_pods``."""
-
-    ACTIVE = "active"
-    BACKOFF = "backoff"
-    UNSCHEDULABLE = "unschedulable"
-    GATED = "gated"
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class QueuedPodInfo:
-    """A pod in the queue, and its history.
-
-    Attributes:
-        added: when the queue saw it first.
-        joined: when it last became active; orders pods of one priority.
-        attempts: decisions made for it.
-        backoff_until: it is not tried again before.
-        unschedulable_since: when it was last found to fit nowhere.
-        rejected_by: plugins that rejected it then.
-        waits_for: the events that can help it.
-        message: why it fits nowhere, as last reported.
-    """
-
-    pod: PodInfo
-    added: float
-    joined: float
-    place: Place = Place.ACTIVE
-    attempts: int = 0
-    backoff_until: float = 0.0
-    unschedulable_since: float = 0.0
-    rejected_by: tuple[str, ...] = ()
-    waits_for: frozenset[ClusterEvent] = frozenset()
-    message: str = ""
-    ticket: int = 0
-
-
 class SchedulingQueue:
     """All pods that wait for a node, in the order in which they will be tried.
 
     Args:
+        nodes: the cluster, for the hints.
         initial_backoff: seconds before the second try; doubles with each further one.
         max_backoff: the most seconds between two tries.
 
     Attributes:
         incoming: how many pods have ever entered each place, and why.
+        vain: how many tries have ended with the reasons of the one before, by what the pod was woken by.
     """
 
-    def __init__(self, *, initial_backoff: float = 1.0, max_backoff: float = 10.0) -> None:
+    def __init__(self, nodes: Snapshot, *, initial_backoff: float = 1.0, max_backoff: float = 10.0) -> None:
+        self._nodes = nodes
         self._initial_backoff = initial_backoff
         self._max_backoff = max_backoff
         self._all: dict[str, QueuedPodInfo] = {}
         self._active: list[tuple[int, float, int, QueuedPodInfo]] = []
         self._backoff: list[tuple[float, int, QueuedPodInfo]] = []
-        self._unschedulable: dict[frozenset[ClusterEvent], dict[str, QueuedPodInfo]] = {}
+        self._groups: dict[tuple[Remedy, Hashable], Group] = {}
+        self._by_kind: dict[ClusterEvent, dict[Group, None]] = {kind: {} for kind in ClusterEvent}
+        self._asleep: dict[Group, None] = {}  # in the order of ``since``
+        self._group_of: dict[str, Group] = {}  # the group that a pod sleeps in, or knocks for
+        self._popped: list[QueuedPodInfo] = []
         self._tickets = 0
         self._sizes = dict.fromkeys(Place, 0)
         self.incoming: Counter[tuple[Place, str]] = Counter()
+        self.vain: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -133,49 +111,69 @@ class SchedulingQueue:
             self._all[pod.uid] = queued
             self._place(queued, Place.GATED if pod.gates else Place.ACTIVE, CREATED, now)
             return
-        changed = queued.pod.cls is not pod.cls or queued.pod.claims != pod.claims or queued.pod.gates != pod.gates
-        queued.pod = pod
+        old, queued.pod = queued.pod, pod
+        changed = old.cls is not pod.cls or old.claims != pod.claims or old.gates != pod.gates
         if queued.place is Place.ACTIVE and changed and pod.gates:
+            self._settle(queued, now)
             self._move(queued, Place.GATED, CHANGED, now)
         elif queued.place is Place.GATED and not pod.gates:
             self._move(queued, Place.ACTIVE, CHANGED, now)
-        elif queued.place is Place.UNSCHEDULABLE and changed:
+        elif queued.place is Place.UNSCHEDULABLE and (changed or self._helped_by_its_change(queued, old)):
             self._wake(queued, CHANGED, now)
 
-    def remove(self, uid: str) -> None:
+    def remove(self, uid: str, now: float) -> None:
         """The pod is gone, or has a node; one that is not queued is fine."""
         queued = self._all.pop(uid, None)
         if queued is not None:
             self._leave(queued)
+            self._settle(queued, now)
 
-    def pop(self) -> QueuedPodInfo | None:
-        """Takes the next pod out of the queue, or None. It comes back with ``unschedulable`` or ``failed``."""
+    def pop(self, now: float) -> QueuedPodInfo | None:
+        """Takes the next pod out of the queue, or None."""
+        self._follow_up(now)
         while self._active:
-            queued = heapq.heappop(self._active)
-            if self._current(queued[3], queued[2], Place.ACTIVE):
-                pod = queued[3]
-                del self._all[pod.pod.uid]
-                self._sizes[Place.ACTIVE] -= 1
-                pod.ticket = -1
-                pod.attempts += 1
-                return pod
+            *_, ticket, queued = heapq.heappop(self._active)
+            if self._current(queued, ticket, Place.ACTIVE):
+                self._out(queued)
+                return queued
         return None
 
-    def unschedulable(
-        self, queued: QueuedPodInfo, rejected_by: Iterable[str], waits_for: frozenset[ClusterEvent], now: float
-    ) -> None:
-        """A popped pod fits nowhere: it waits for one of the events."""
-        queued.rejected_by = tuple(rejected_by)
-        queued.waits_for = waits_for
-        queued.unschedulable_since = now
+    def take(self, uid: str) -> QueuedPodInfo | None:
+        """Takes a pod out wherever it is, to be decided about together with one that was popped; None if not queued."""
+        queued = self._all.get(uid)
+        if queued is not None:
+            self._out(queued)
+        return queued
+
+    def unschedulable(self, queued: QueuedPodInfo, diagnosis: Diagnosis, remedy: Remedy, now: float) -> None:
+        """A popped pod fits nowhere: it waits until an event may help it."""
+        reasons = frozenset(diagnosis.reasons)
+        if queued.woken_by and queued.reasons == reasons:
+            self.vain[queued.woken_by] += 1
+        queued.woken_by = ""
+        queued.reasons = reasons
+        queued.rejected_by = tuple(diagnosis.plugins)
         queued.backoff_until = now + self.backoff(queued.attempts)
         self._all[queued.pod.uid] = queued
+        group = self._group(remedy, queued.pod)
+        if group.knock is not None and group.knock.queued is queued:  # it knocked for all of them in vain
+            group.knock = None
+        else:
+            self._settle(queued, now)
+        if diagnosis is not group.diagnosis:
+            group.diagnosis, group.layout, group.since = diagnosis, self._nodes.layout, now
+            self._asleep.pop(group, None)
+        if group.knock is None:
+            self._asleep.setdefault(group)
+        self._group_of[queued.pod.uid] = group
         self._place(queued, Place.UNSCHEDULABLE, ATTEMPT_FAILED, now)
 
     def failed(self, queued: QueuedPodInfo, now: float) -> None:
         """A popped pod had a node but could not be bound: it is tried again after its backoff."""
         queued.backoff_until = now + self.backoff(queued.attempts)
+        queued.woken_by = ""
         self._all[queued.pod.uid] = queued
+        self._settle(queued, now)
         self._place(queued, Place.BACKOFF, ATTEMPT_FAILED, now)
 
     def backoff(self, attempts: int) -> float:
@@ -184,30 +182,51 @@ class SchedulingQueue:
 
     # ------------------------------------------------------------ time and events
 
-    def happened(self, events: Iterable[ClusterEvent], now: float) -> int:
-        """Something changed: wakes the pods that it can help. Returns how many."""
+    def known(self, pod: PodInfo, remedies: Iterable[Remedy]) -> Diagnosis | None:
+        """Why a pod fits nowhere, where pods that are like it sleep; None where it must be found out.
+
+        Args:
+            pod: the pod.
+            remedies: those for which pods of its profile wait.
+        """
+        if self._asleep:
+            for remedy in remedies:
+                group = self._groups.get((remedy, remedy.key(pod)))
+                if group is not None and group.knock is None and group.layout == self._nodes.layout:
+                    return group.diagnosis
+        return None
+
+    def happened(self, events: Iterable[Happening], now: float) -> int:
+        """Something changed: wakes the pods that it may help, one of those that are alike. Returns how many.
+
+        A change of the policies wakes all pods: another profile may place them now.
+        """
         woken = 0
         for event in events:
-            for waits_for in [each for each in self._unschedulable if event in each]:
-                for queued in list(self._unschedulable[waits_for].values()):
-                    self._wake(queued, event.value, now)
+            for group in list(self._by_kind[event.kind]):
+                if event.kind is ClusterEvent.POLICY:
+                    woken += self._scatter(group, event.kind.value, now)
+                elif group.knock is not None:
+                    group.note(event)
+                elif group.helped(event, self._nodes):
+                    self._knock(group, event.kind.value, [event], now)
                     woken += 1
         return woken
 
     def flush(self, now: float) -> int:
-        """Moves on the pods whose backoff is over, and those that have been unschedulable for long."""
+        """Moves on the pods whose backoff is over, and one of each group that has been unschedulable for long."""
         moved = 0
         while self._backoff and self._backoff[0][0] <= now:
             _, ticket, queued = heapq.heappop(self._backoff)
             if self._current(queued, ticket, Place.BACKOFF):
                 self._move(queued, Place.ACTIVE, BACKOFF_OVER, now)
                 moved += 1
-        for group in list(self._unschedulable.values()):
-            for queued in list(group.values()):
-                if now - queued.unschedulable_since < FLUSH_AFTER:
-                    break  # a group is in the order of its times
-                self._wake(queued, TIMEOUT, now)
-                moved += 1
+        while self._asleep:
+            group = next(iter(self._asleep))
+            if now - group.since < FLUSH_AFTER:
+                break
+            self._knock(group, TIMEOUT, [], now, surely=True)
+            moved += 1
         return moved
 
     def next_flush(self) -> float | None:
@@ -215,32 +234,101 @@ class SchedulingQueue:
         while self._backoff and not self._current(self._backoff[0][2], self._backoff[0][1], Place.BACKOFF):
             heapq.heappop(self._backoff)
         times = [self._backoff[0][0]] if self._backoff else []
-        times += [
-            next(iter(group.values())).unschedulable_since + FLUSH_AFTER for group in self._unschedulable.values()
-        ]
+        if self._asleep:
+            times.append(next(iter(self._asleep)).since + FLUSH_AFTER)
         return min(times, default=None)
 
-    # ------------------------------------------------------------ inside
+    # ------------------------------------------------------------ inside: groups
+
+    def _group(self, remedy: Remedy, pod: PodInfo) -> Group:
+        """The group that a pod is to join."""
+        key = (remedy, remedy.key(pod))
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(*key)
+            for kind in remedy.kinds:
+                self._by_kind[kind][group] = None
+        return group
+
+    def _knock(self, group: Group, why: str, events: list[Happening], now: float, *, surely: bool = False) -> None:
+        """One pod of the group is tried for all of them."""
+        queued = group.first()
+        self._asleep.pop(group, None)
+        group.knock = Knock(queued, why, events, surely)
+        self._wake(queued, why, now)
+        self._group_of[queued.pod.uid] = group
+
+    def _scatter(self, group: Group, why: str, now: float) -> int:
+        """All pods of the group are tried, each for itself."""
+        pods = list(group.pods.values())
+        for queued in pods:
+            self._wake(queued, why, now)
+        return len(pods)
+
+    def _follow_up(self, now: float) -> None:
+        """What was popped and has not come back has a node: who slept behind it may be next."""
+        popped, self._popped = self._popped, []
+        for queued in popped:
+            if queued.pod.uid not in self._all:
+                self._settle(queued, now)
+
+    def _settle(self, queued: QueuedPodInfo, now: float) -> None:
+        """Ends the knock of a pod, if it does, otherwise than by failing for the same reason: others may knock."""
+        group = self._group_of.get(queued.pod.uid)
+        if group is None or group.knock is None or group.knock.queued is not queued:
+            return
+        del self._group_of[queued.pod.uid]
+        knock, group.knock = group.knock, None
+        if not group.pods:
+            self._dissolve(group)
+        elif knock.surely or any(group.helped(each, self._nodes) for each in knock.events):
+            self._knock(group, knock.why, knock.events, now, surely=knock.surely)
+        else:
+            group.since = now
+            self._asleep[group] = None
+
+    def _dissolve(self, group: Group) -> None:
+        del self._groups[group.remedy, group.key]
+        self._asleep.pop(group, None)
+        for kind in group.remedy.kinds:
+            del self._by_kind[kind][group]
+
+    def _helped_by_its_change(self, queued: QueuedPodInfo, old: PodInfo) -> bool:
+        """Whether a change that says nothing to our own plugins (its annotations) may help a sleeping pod."""
+        if old.annotations == queued.pod.annotations:
+            return False
+        event = Happening(ClusterEvent.POD_UPDATED, old, queued.pod)
+        remedy = self._group_of[queued.pod.uid].remedy
+        return event.kind in remedy.kinds and remedy.helps(queued.pod, event, self._nodes)
+
+    # ------------------------------------------------------------ inside: places
 
     def _current(self, queued: QueuedPodInfo, ticket: int, place: Place) -> bool:
         """Heaps keep entries of pods that have moved on: each entry is good for one ticket."""
         return queued.ticket == ticket and queued.place is place
 
     def _wake(self, queued: QueuedPodInfo, why: str, now: float) -> None:
+        queued.woken_by = why
         self._move(queued, Place.ACTIVE if queued.backoff_until <= now else Place.BACKOFF, why, now)
 
     def _move(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
         self._leave(queued)
         self._place(queued, place, why, now)
 
+    def _out(self, queued: QueuedPodInfo) -> None:
+        del self._all[queued.pod.uid]
+        self._leave(queued)
+        queued.attempts += 1
+        self._popped.append(queued)
+
     def _leave(self, queued: QueuedPodInfo) -> None:
         self._sizes[queued.place] -= 1
         queued.ticket = -1
         if queued.place is Place.UNSCHEDULABLE:
-            group = self._unschedulable[queued.waits_for]
-            del group[queued.pod.uid]
-            if not group:
-                del self._unschedulable[queued.waits_for]
+            group = self._group_of.pop(queued.pod.uid)
+            del group.pods[queued.pod.uid]
+            if not group.pods and group.knock is None:
+                self._dissolve(group)
 
     def _place(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
         self.incoming[place, why] += 1
@@ -255,6 +343,6 @@ class SchedulingQueue:
             case Place.BACKOFF:
                 heapq.heappush(self._backoff, (queued.backoff_until, queued.ticket, queued))
             case Place.UNSCHEDULABLE:
-                self._unschedulable.setdefault(queued.waits_for, {})[queued.pod.uid] = queued
+                self._group_of[queued.pod.uid].join(queued)
             case Place.GATED:
                 pass

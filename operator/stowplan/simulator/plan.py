@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import SILENT
 from stowplan.plugins import scheduling_gates
 from stowplan.scheduler.cycle import Placed, Scheduler
@@ -39,15 +39,16 @@ def plan(scheduler: Scheduler) -> Iterator[Placement | Unschedulable]:
     """
     now = 0.0
     while True:
-        placed = 0
+        placed: list[Happening] = []
         while (outcome := scheduler.attempt(now, 0, lambda _: SILENT)) is not None:
             if isinstance(outcome, Placed):
-                placed += 1
-                yield Placement(outcome.pod.key, outcome.decision.node)
+                pod, node = outcome.pod, outcome.decision.node
+                placed.append(Happening(ClusterEvent.POD_ADDED, new=pod, node=node))
+                yield Placement(pod.key, node)
         if not placed:
             break
         now += AFTER_BACKOFF
-        if not scheduler.queue.happened([ClusterEvent.POD_ADDED], now):
+        if not scheduler.happened(placed, now):
             break
     for queued in sorted(scheduler.queue.pods(), key=lambda each: each.pod.key):
         yield Unschedulable(queued.pod.key, scheduling_gates.held_by(queued.pod) or queued.message)

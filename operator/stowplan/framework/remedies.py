@@ -1,0 +1,101 @@
+"""What can help the pods that fit nowhere: the hints of the plugins that rejected them, put together.
+
+``framework.runtime`` keeps a remedy for each set of plugins that has rejected a pod, and ``scheduler.queue`` lets the
+pods that wait for the same remedy, and are alike in what its plugins look at, wait together: an event is judged once
+for all of them, and one of them is tried for all of them.
+
+That is sound because a diagnosis names, for every node, a plugin that rejects it. As long as none of these plugins
+changes its mind about any node, the pod fits nowhere, whatever the others say; and a pod that looks the same to these
+plugins fits nowhere either.
+
+Source of the idea: kubernetes v1.36.3 ``pkg/scheduler/backend/queue/scheduling_queue.go``
+(``isPodWorthRequeuing``), which asks for each pod by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Protocol
+
+from stowplan.framework import plugin as plugin_api
+from stowplan.framework.events import ClusterEvent, Happening
+from stowplan.framework.plugin import Alike, Hinting, Plugin
+from stowplan.framework.snapshot import Snapshot
+from stowplan.model.pods import PodInfo
+
+Hint = Callable[[PodInfo, Happening, Snapshot], bool]
+
+
+class Remedy(Protocol):
+    """What a pod waits for."""
+
+    @property
+    def kinds(self) -> frozenset[ClusterEvent]:
+        """The kinds of events that may help."""
+
+    def key(self, pod: PodInfo) -> Hashable:
+        """Equal for pods that the same events help."""
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether an event of one of the ``kinds`` may help the pod; False is certain."""
+
+
+class PluginRemedy:
+    """The remedy of pods that some plugins rejected together.
+
+    A change of the policies (``POLICY``) is not asked about: it may swap the plugins, so it wakes everybody.
+
+    Args:
+        plugins: those that rejected at least one node, or the pod as a whole; none where there was no node to reject.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        plugins = tuple(plugins)
+        self._hints: dict[ClusterEvent, tuple[Hint, ...]] = {
+            kind: tuple(_hint(each) for each in plugins if kind in plugin_api.requeue_on(each)) for kind in ClusterEvent
+        }
+        self._alike = tuple(each.alike if isinstance(each, Alike) else _itself for each in plugins)
+        if not plugins:
+            self._hints[ClusterEvent.NODE_ADDED] = (_always,)
+        self.kinds = frozenset(kind for kind, hints in self._hints.items() if hints) | {ClusterEvent.POLICY}
+
+    def key(self, pod: PodInfo) -> Hashable:
+        """What the plugins look at, and the priority: nominated pods of a higher one count for those of a lower."""
+        alike = tuple([each(pod) for each in self._alike])
+        return (pod.priority, pod.preemption_policy, pod.uid if pod.nominated else "", alike)
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether any of the plugins says so; a hint that raises says yes."""
+        for hint in self._hints[event.kind]:
+            try:
+                if hint(pod, event, nodes):
+                    return True
+            except Exception:  # noqa: BLE001 - a defective hint must neither stop the watch nor let the pod sleep
+                return True
+        return False
+
+
+class Anything:
+    """The remedy of pods for which a plugin failed: nobody can say what would help, so everything may."""
+
+    kinds = frozenset(ClusterEvent)
+
+    def key(self, pod: PodInfo) -> Hashable:
+        """Each pod is tried by itself."""
+        return pod.uid
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002 - whatever it is
+        """Always."""
+        return True
+
+
+def _hint(plugin: Plugin) -> Hint:
+    return plugin.may_help if isinstance(plugin, Hinting) else _always
+
+
+def _always(pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG001 - whatever it is
+    return True
+
+
+def _itself(pod: PodInfo) -> Hashable:
+    return pod.uid

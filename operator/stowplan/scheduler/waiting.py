@@ -1,0 +1,95 @@
+"""Pods that fit nowhere for the same reason, and wait together: one of them is tried for all of them.
+
+Part of ``scheduler.queue``. The pods of a group are alike in all that the plugins which rejected them look at
+(``framework.remedies``). So when an event may help, only one of them *knocks*: it is tried again while the others
+sleep on. If it gets a node, the next one knocks, as long as any of the events since may help one more; if it is
+rejected for the same reason, so would be the others. Ten thousand pods that can never fit cost one decision per event,
+not ten thousand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Hashable
+
+from stowplan.framework.events import Happening
+from stowplan.framework.remedies import Remedy
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis
+from stowplan.model.pods import PodInfo
+from stowplan.scheduler.queued import QueuedPodInfo
+
+MANY = 32
+"""Events that a group remembers while one of its pods knocks; after more of them the next one knocks in any case."""
+
+
+@dataclasses.dataclass(slots=True)
+class Knock:
+    """Why a pod of a group is being tried.
+
+    Attributes:
+        queued: the pod.
+        why: the label of what woke it.
+        events: what may help the next one too, if this one gets a node.
+        surely: the next one knocks whatever the events say.
+    """
+
+    queued: QueuedPodInfo
+    why: str
+    events: list[Happening]
+    surely: bool
+
+
+class Group:
+    """Pods that wait for the same.
+
+    Attributes:
+        remedy: what may help them.
+        key: what they have in common, as the remedy sees it.
+        pods: those that sleep, by uid.
+        diagnosis: why they fit nowhere, as last found for one of them.
+        layout: the nodes' layout at that time: the rows that the diagnosis speaks of.
+        since: when that was.
+        knock: the try that is under way for all of them; None while they sleep.
+    """
+
+    __slots__ = ("_heap", "diagnosis", "key", "knock", "layout", "pods", "remedy", "since")
+
+    def __init__(self, remedy: Remedy, key: Hashable) -> None:
+        self.remedy = remedy
+        self.key = key
+        self.pods: dict[str, QueuedPodInfo] = {}
+        self.diagnosis: Diagnosis | None = None
+        self.layout = 0
+        self.since = 0.0
+        self.knock: Knock | None = None
+        self._heap: list[tuple[float, int, QueuedPodInfo]] = []
+
+    def join(self, queued: QueuedPodInfo) -> None:
+        """One more pod sleeps here; its ticket is that of its place in the queue."""
+        self.pods[queued.pod.uid] = queued
+        heapq.heappush(self._heap, (queued.backoff_until, queued.ticket, queued))
+
+    def first(self) -> QueuedPodInfo:
+        """The pod that knocks next: the one whose backoff is over first. There must be one."""
+        while True:
+            _, ticket, queued = self._heap[0]
+            if queued.ticket == ticket:
+                return queued
+            heapq.heappop(self._heap)
+
+    def helped(self, event: Happening, nodes: Snapshot) -> bool:
+        """Whether an event may help the pods that sleep here."""
+        return event.kind in self.remedy.kinds and self.remedy.helps(self._any(), event, nodes)
+
+    def note(self, event: Happening) -> None:
+        """Something happened while a pod knocks; it is judged when it is known whether that one got a node."""
+        assert self.knock is not None
+        if len(self.knock.events) < MANY:
+            self.knock.events.append(event)
+        else:
+            self.knock.surely = True
+
+    def _any(self) -> PodInfo:
+        return next(iter(self.pods.values())).pod
