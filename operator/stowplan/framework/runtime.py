@@ -28,6 +28,7 @@ from stowplan.framework.plugin import (
     Scores,
     Skip,
 )
+from stowplan.framework.remedies import Anything, PluginRemedy, Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -123,6 +124,8 @@ class Framework:
         )
         self._reserves = tuple(each for each in plugins if isinstance(each, Reserve))
         self._by_name = {each.name: each for each in plugins}
+        self._remedies: dict[tuple[str, ...], Remedy] = {}
+        self._anything = Anything()
 
     # ------------------------------------------------------------ filter
 
@@ -354,6 +357,23 @@ class Framework:
         return None
 
     # ------------------------------------------------------------ what can help
+
+    # ------------------------------------------------------------ what can help
+
+    @property
+    def remedies(self) -> Collection[Remedy]:
+        """Those that pods of this profile have needed so far."""
+        return self._remedies.values()
+
+    def remedy(self, diagnosis: Diagnosis) -> Remedy:
+        """What can help a pod with this diagnosis; one object for each set of plugins."""
+        if diagnosis.failed:
+            return self._anything
+        names = tuple(diagnosis.plugins)
+        found = self._remedies.get(names)
+        if found is None:
+            found = self._remedies[names] = PluginRemedy(self._by_name[each] for each in names)
+        return found
 
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name. Raises KeyError."""
