@@ -27,6 +27,7 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("", "pods/eviction"): {"create"},
     ("", "pods/status"): {"patch"},
     ("", "services"): READ | {"create", "patch", "delete"},
+    ("apps", "controllerrevisions"): {"get", "list", "create", "patch", "delete"},
     ("events.k8s.io", "events"): {"create", "patch"},
     ("policy", "poddisruptionbudgets"): READ | {"create", "patch", "delete"},
     ("scheduling.k8s.io", "priorityclasses"): READ,
@@ -114,6 +115,7 @@ def test_beyond_kube_scheduler_there_is_only_what_a_stateful_cluster_needs(contr
         ("", "pods"): {"create", "patch"},
         ("", "pods/eviction"): {"create"},
         ("", "services"): {"create", "patch", "delete"},
+        ("apps", "controllerrevisions"): {"get", "list", "create", "patch", "delete"},
         ("policy", "poddisruptionbudgets"): {"create", "patch", "delete"},
         # kube-scheduler takes the number from the pod; we name the class to which a preemption policy belongs.
         ("scheduling.k8s.io", "priorityclasses"): READ,

@@ -21,7 +21,7 @@ from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Action, CheckTemplate, Create, Delete, Evict, Patch
 from stowplan.reconcile.classify import Group, fleet, majority
 from stowplan.reconcile.decide import decide
-from stowplan.reconcile.observed import Budget, NodeView, Observed, Pod, TimedCondition, condition
+from stowplan.reconcile.observed import Budget, NodeView, Observed, Pod, Revision, TimedCondition, condition
 from stowplan.reconcile.plan import Plan
 from stowplan.reconcile.status import status
 
@@ -80,6 +80,7 @@ class World:
         self.pods: dict[str, Pod] = {}
         self.claims: dict[str, objects.PersistentVolumeClaim] = {}
         self.budgets: dict[str, Budget] = {}
+        self.revisions: dict[str, Revision] = {}
         self.nodes = nodes()
         self.stranded: set[str] = set()
         self.templates: dict[str, str] = {}
@@ -110,6 +111,7 @@ class World:
             pods=tuple(copy.deepcopy(list(self.pods.values()))),
             claims=tuple(copy.deepcopy(list(self.claims.values()))),
             budgets=tuple(copy.deepcopy(list(self.budgets.values()))),
+            revisions=tuple(copy.deepcopy(list(self.revisions.values()))),
             nodes={name: view for name, view in self.nodes.items() if name in used},
             policy=self.policy,
             domains={key: self.domains(key) for key in (ZONE, RACK, HOST)},
@@ -181,6 +183,8 @@ class World:
                 self._remove_pod(action)
             case Delete(kind="PersistentVolumeClaim"):
                 self._remove_claim(action)
+            case Delete(kind="ControllerRevision"):
+                assert self.revisions.pop(action.name).metadata.uid == action.uid
             case Delete(kind="PodDisruptionBudget"):
                 assert self.budgets.pop(action.name).metadata.uid == action.uid
             case _:
@@ -222,6 +226,11 @@ class World:
                 budget = msgspec.convert(action.manifest, Budget)
                 self._stamp(budget)
                 self.budgets[action.name] = budget
+            case "ControllerRevision":
+                assert action.name not in self.revisions
+                revision = msgspec.convert(action.manifest, Revision)
+                self._stamp(revision)
+                self.revisions[action.name] = revision
             case "Service":
                 assert self.service is None
                 self.service = msgspec.convert(action.manifest, objects.KubeObject)
@@ -229,7 +238,7 @@ class World:
 
     def _patch(self, action: Patch) -> None:
         found: dict[str, objects.KubeObject] = (
-            {**self.pods, **self.claims} if action.kind != "PodDisruptionBudget" else {**self.budgets}
+            {**self.pods, **self.claims, **self.revisions} if action.kind != "PodDisruptionBudget" else {**self.budgets}
         )
         obj = found[action.name]
         assert obj.metadata.uid == action.uid

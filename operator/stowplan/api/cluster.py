@@ -110,7 +110,8 @@ class UpdateStrategy(ApiModel):
     """How many members of a set may be unavailable at once while it is updated: a number, or a percentage of its
     members, rounded up. Never more than disruptionBudget allows."""
     partition: Annotated[Int, Field(ge=0, le=MAX_REPLICAS)] = 0
-    """Only members with this ordinal or a higher one are updated."""
+    """Only members with this ordinal or a higher one are updated. The others keep the template that they have, also
+    when they lose their pod."""
 
 
 class ScaleDown(ApiModel):

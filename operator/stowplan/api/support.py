@@ -41,19 +41,7 @@ POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
     ),
 )
 
-CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = (
-    Gap(
-        "spec.nodeFailure.replaceAfter",
-        "the pod is deleted then, and a new one is made once its node confirms that it has stopped, is deleted, or is"
-        " tainted node.kubernetes.io/out-of-service",
-        lambda s: s.node_failure.replace_after is not None,
-    ),
-    Gap(
-        "spec.updateStrategy.partition",
-        "members below the partition are not updated, but one that loses its pod comes back with the new template",
-        lambda s: s.update_strategy.partition > 0,
-    ),
-)
+CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = ()
 
 
 def unsupported(spec: SchedulingPolicySpec | StatefulClusterSpec) -> list[str]:

@@ -17,17 +17,21 @@ from stowplan.api.cluster import PendingChange, StatefulCluster
 from stowplan.errors import ApiError, Conflict, NotFound
 from stowplan.kube import resources, session
 from stowplan.model import objects
-from stowplan.reconcile import actions, specs
+from stowplan.reconcile import actions, observed, specs
 from stowplan.reconcile.plan import Refusal, describe
 
 log = structlog.get_logger(__name__)
 
 SERVICES: Final = resources.Resource(kind="Service", plural="services", type=objects.KubeObject)
+REVISIONS: Final = resources.Resource(
+    group="apps", kind="ControllerRevision", plural="controllerrevisions", type=observed.Revision
+)
 RESOURCES: Final[dict[actions.Kind, resources.Resource[objects.KubeObject]]] = {
     "Pod": resources.PODS,
     "PersistentVolumeClaim": resources.CLAIMS,
     "PodDisruptionBudget": resources.DISRUPTION_BUDGETS,
     "Service": SERVICES,
+    "ControllerRevision": REVISIONS,
 }
 
 _NOT_TRIED: Final = frozenset({429, 500, 502, 503, 504})

@@ -2,7 +2,7 @@
 
 Called by ``clusters`` before each decision. The cluster and what carries its label are read from the API server itself,
 never from a cache: a list without a resourceVersion is what etcd's majority agrees on, so a decision never misses the
-operator's own last write, nor that of the leader before it. That costs five small requests for a reconcile, which only
+operator's own last write, nor that of the leader before it. That costs six small requests for a reconcile, which only
 happens when something has changed. Nodes come from the scheduling loop's cache; one that looks gone or not ready is
 read anew, because pods are given up for it.
 """
@@ -74,6 +74,7 @@ class Observer:
         pods = await self._list(resources.PODS.path(namespace), name, observed.Pod)
         claims = await self._list(resources.CLAIMS.path(namespace), name, objects.PersistentVolumeClaim)
         budgets = await self._list(resources.DISRUPTION_BUDGETS.path(namespace), name, observed.Budget)
+        revisions = await self._list(executor.REVISIONS.path(namespace), name, observed.Revision)
         sight = await self._sight(key, pods)
         policy = self._policies.get(self._governed_by(cluster, sight))
         spec = policy.spec if policy is not None else None
@@ -85,6 +86,7 @@ class Observer:
             pods=tuple(pods),
             claims=tuple(claims),
             budgets=tuple(budgets),
+            revisions=tuple(revisions),
             nodes=await self._nodes(pods, sight),
             policy=spec,
             domains=await self._bridge.call(lambda: self._world.domains(keys)),

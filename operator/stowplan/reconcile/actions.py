@@ -11,7 +11,7 @@ from typing import Literal
 
 from stowplan.reconcile.specs import Manifest
 
-Kind = Literal["Pod", "PersistentVolumeClaim", "Service", "PodDisruptionBudget"]
+Kind = Literal["Pod", "PersistentVolumeClaim", "Service", "PodDisruptionBudget", "ControllerRevision"]
 
 
 @dataclass(frozen=True, kw_only=True)

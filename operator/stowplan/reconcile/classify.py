@@ -124,6 +124,8 @@ class Group:
         spec: the node set; None where the spec has it no longer.
         wanted: how many members it shall have.
         revision: the revision they shall have; "" where ``spec`` is None.
+        stable: the set with the last template that served with all its members; None where no other than that of
+            ``spec`` is known.
         every: every identity that has a pod or a claim, by ordinal.
     """
 
@@ -131,6 +133,7 @@ class Group:
     spec: api.NodeSet | None
     wanted: int
     revision: str
+    stable: api.NodeSet | None
     every: tuple[Member, ...]
 
     @property
@@ -202,11 +205,23 @@ def fleet(observed: Observed) -> tuple[Group, ...]:
             if identity.node_set == name
         )
         wanted = observed.cluster.spec.wanted(spec) if spec is not None else 0
-        return Group(name=name, spec=spec, wanted=wanted, revision=revision, every=tuple(members))
+        stable = _stable(observed, spec, revision) if spec is not None else None
+        return Group(name=name, spec=spec, wanted=wanted, revision=revision, stable=stable, every=tuple(members))
 
     kept = {node_set.name: node_set for node_set in observed.cluster.spec.node_sets}
     gone = sorted({identity.node_set for identity in seen} - kept.keys())
     return (*(group(name, spec) for name, spec in kept.items()), *(group(name, None) for name in gone))
+
+
+def _stable(observed: Observed, spec: api.NodeSet, revision: str) -> api.NodeSet | None:
+    """The newest template kept of the set, unless it is that of the spec."""
+    kept = [each for each in observed.revisions if each.metadata.labels.get(common.LABEL_NODE_SET) == spec.name]
+    for each in sorted(kept, key=lambda one: one.revision, reverse=True):
+        named = each.metadata.labels.get(common.LABEL_REVISION, "")
+        found = specs.stored(spec, each.data, named) if observed.owns(each) else None
+        if found is not None:
+            return found if named != revision else None
+    return None
 
 
 def _member(

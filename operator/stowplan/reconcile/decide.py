@@ -1,8 +1,8 @@
 """From what was read to the next writes: one pure function, called by ``handlers`` until it has nothing more to do.
 
 The order is: what the members need (Service, budgets, owners), members beyond repair, members too many, members too
-few, and last the rollout, which only touches what is healthy. Rules that hold for every plan, and that
-``tests/reconcile`` checks on simulated worlds:
+few, the rollout, which only touches what is healthy, and last what is kept of a template that serves. Rules that hold
+for every plan, and that ``tests/reconcile`` checks on simulated worlds:
 
 * at most one pod per identity: a pod is created only where none with its name exists;
 * claims are deleted only as the retention policy or ``nodeFailure.volumes`` says;
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stowplan.reconcile import placement, repair, rollout, scaling
+from stowplan.reconcile import placement, repair, revisions, rollout, scaling
 from stowplan.reconcile.actions import CheckTemplate
 from stowplan.reconcile.classify import Group, Member
 from stowplan.reconcile.observed import Observed
@@ -46,6 +46,7 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
     for group in groups:
         scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
     rollout.roll(observed, groups, draft, held_by=held_by)
+    revisions.keep(observed, groups, draft)
     plan = draft.finish()
     return _paused(plan) if observed.cluster.spec.paused else plan
 

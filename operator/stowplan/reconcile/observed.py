@@ -92,6 +92,18 @@ class Budget(objects.KubeObject):
     spec: BudgetSpec = msgspec.field(default_factory=BudgetSpec)
 
 
+class Revision(objects.KubeObject):
+    """An apps/v1 ControllerRevision that carries the cluster's label.
+
+    Attributes:
+        revision: higher is newer.
+        data: what ``specs.stored`` reads.
+    """
+
+    revision: int = 0
+    data: dict[str, object] = msgspec.field(default_factory=dict)
+
+
 class Taint(Struct):
     """A taint, and since when (RFC 3339; only with the effect NoExecute)."""
 
@@ -182,6 +194,7 @@ class Observed:
         pods: pods with the cluster's label.
         claims: claims with the cluster's label.
         budgets: PodDisruptionBudgets with the cluster's label.
+        revisions: ControllerRevisions with the cluster's label.
         nodes: by name, the nodes that ``pods`` are on; one that is missing does not exist (confirmed, not cached).
         policy: the policy that places the members; None where there is none.
         domains: by topology key of the policy's failure domains, all values that nodes of the cluster have.
@@ -195,6 +208,7 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     claims: tuple[objects.PersistentVolumeClaim, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    revisions: tuple[Revision, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     policy: SchedulingPolicySpec | None = None
     domains: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -28,10 +28,10 @@ def service(observed: Observed, draft: Draft) -> None:
     if observed.service is None:
         draft.do(Create(kind="Service", name=cluster.metadata.name, manifest=specs.service(cluster)))
     else:
-        _ours("Service", observed, observed.service, draft)
+        ours("Service", observed, observed.service, draft)
 
 
-def _ours(kind: Kind, observed: Observed, obj: objects.KubeObject, draft: Draft) -> bool:
+def ours(kind: Kind, observed: Observed, obj: objects.KubeObject, draft: Draft) -> bool:
     """Whether an object is this cluster's; one with its label that nobody owns (any more) is adopted."""
     cluster = observed.cluster
     if observed.owns(obj):
@@ -72,7 +72,7 @@ def budgets(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> bool
         wanted = specs.budget(cluster, group.spec, size=group.size, hold=group.quorum and group.surplus > 0)
         if found is None:
             draft.do(Create(kind="PodDisruptionBudget", name=name, manifest=wanted))
-        elif _ours("PodDisruptionBudget", observed, found, draft):
+        elif ours("PodDisruptionBudget", observed, found, draft):
             _budget_spec(found, wanted, group, draft)
     for name, budget in sorted(live.items()):
         if observed.owns(budget) and budget.metadata.deletion_timestamp is None:

@@ -97,18 +97,18 @@ def _roll_group(
         assert member.pod is not None
         uid = member.pod.metadata.uid
         why = held_by
+        counts = member.placed or group.stable is not None  # with no template known to serve, they run nowhere anyway
         if member.ready:
             why = why or before or _no_room(observed, group, allowed=allowed, unavailable=unavailable)
-        elif member.placed and unfinished >= max(1, allowed):
+        elif counts and unfinished >= max(1, allowed):
             why = why or _waiting(group)
         if why:
             draft.hold(member.name, CHANGE, why)
-        elif not member.placed:
-            draft.do(Delete(kind="Pod", name=member.name, uid=uid, why=WHY))
         else:
-            draft.do(Evict(name=member.name, uid=uid, why=WHY))
+            evicted = Evict(name=member.name, uid=uid, why=WHY)
+            draft.do(evicted if member.placed else Delete(kind="Pod", name=member.name, uid=uid, why=WHY))
             unavailable += member.ready
-            unfinished += 1
+            unfinished += counts
 
 
 def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int) -> str:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
-from stowplan.api import cluster as api
 from stowplan.api.policy import FailureDomain
 from stowplan.model import objects
-from stowplan.reconcile import specs
+from stowplan.reconcile import revisions, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
 from stowplan.reconcile.observed import Observed, controller
@@ -97,6 +96,7 @@ def grow(observed: Observed, group: Group, draft: Draft, *, leaves: Member | Non
     spec = group.spec
     if spec is None:
         return
+    choice = revisions.Choice(observed, group, spec)
     known = {member.ordinal: member for member in group.every}
     for ordinal in _ordinals(group):
         member = known.get(ordinal)
@@ -107,7 +107,7 @@ def grow(observed: Observed, group: Group, draft: Draft, *, leaves: Member | Non
                 if released(claim) and not leaving(claim):
                     draft.do(_mark(claim, None, f"{member.name} stays"))
         if member is None or not member.live:
-            _create(observed, spec, ordinal, member, draft)
+            _create(observed, choice, ordinal, member, draft)
 
 
 def _ordinals(group: Group) -> Iterator[int]:
@@ -128,10 +128,11 @@ def _ordinals(group: Group) -> Iterator[int]:
         yield next(free)
 
 
-def _create(observed: Observed, spec: api.NodeSet, ordinal: int, member: Member | None, draft: Draft) -> None:
+def _create(observed: Observed, choice: revisions.Choice, ordinal: int, member: Member | None, draft: Draft) -> None:
     cluster = observed.cluster
-    name = specs.pod_name(cluster.metadata.name, specs.Identity(spec.name, ordinal))
+    name = specs.pod_name(cluster.metadata.name, specs.Identity(choice.node_set, ordinal))
     existing = {claim.metadata.name: claim for claim in member.claims} if member is not None else {}
+    spec = choice.template(ordinal)
     wanted = specs.claims(cluster, spec, ordinal)
     blocked = _blocked(observed, member, [existing[each] for each in map(_name, wanted) if each in existing])
     if blocked:
@@ -144,6 +145,7 @@ def _create(observed: Observed, spec: api.NodeSet, ordinal: int, member: Member 
         elif released(claim) and not (member is not None and member.present):
             draft.do(_mark(claim, None, f"{name} is needed again"))
     draft.do(Create(kind="Pod", name=name, manifest=specs.pod(cluster, spec, ordinal)))
+    choice.given(spec)
 
 
 def _blocked(observed: Observed, member: Member | None, claims: list[objects.PersistentVolumeClaim]) -> str:

@@ -1,4 +1,4 @@
-"""The objects that a StatefulCluster owns, built from its spec: names, labels, Service, claims, pods, budgets.
+"""The objects that a StatefulCluster owns, built from its spec: names, Service, claims, pods, budgets, revisions.
 
 Pure builders, called by ``decide`` (and by ``fleet`` for names and revisions). What is built depends on the user's spec
 alone, in particular the revision: a newer Stowplan must restart no member.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from stowplan.api import cluster as api
 from stowplan.api import common
@@ -46,6 +47,11 @@ def budget_name(cluster: str, node_set: str) -> str:
     return f"{cluster}-{node_set}"
 
 
+def revision_name(cluster: str, node_set: str, revision_: str) -> str:
+    """``<cluster>-<nodeSet>-<revision>``."""
+    return f"{cluster}-{node_set}-{revision_}"
+
+
 def identity(meta: objects.ObjectMeta) -> Identity | None:
     """The member that an object belongs to by its labels; None where they do not say."""
     node_set, ordinal = meta.labels.get(common.LABEL_NODE_SET), meta.labels.get(common.LABEL_MEMBER, "")
@@ -76,6 +82,47 @@ def revision(node_set: api.NodeSet) -> str:
     what: Manifest = {"template": _template(node_set), "claims": [*claimed]}
     canonical = json.dumps(what, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def controller_revision(cluster: api.StatefulCluster, node_set: api.NodeSet, number: int) -> Manifest:
+    """What is kept of a template that has served: an apps/v1 ControllerRevision, as a StatefulSet keeps its own.
+
+    Args:
+        cluster: the owner.
+        node_set: whose template and claim templates are kept.
+        number: higher than that of any older one.
+    """
+    name = revision_name(cluster.metadata.name, node_set.name, revision(node_set))
+    labels: dict[str, JsonValue] = {common.LABEL_NODE_SET: node_set.name, common.LABEL_REVISION: revision(node_set)}
+    claimed: list[JsonValue] = [
+        each.model_dump(mode="json", by_alias=True, exclude_unset=True) for each in node_set.volume_claim_templates
+    ]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {**_metadata(cluster, name, labels), "ownerReferences": [owner_reference(cluster)]},
+        "revision": number,
+        "data": {"template": _template(node_set), "volumeClaimTemplates": claimed},
+    }
+
+
+def stored(node_set: api.NodeSet, data: Mapping[str, object], revision_: str) -> api.NodeSet | None:
+    """The node set with the template that a ControllerRevision holds; None where it is not what its label says.
+
+    Claims that the node set still has are as big as it says now: a volume never shrinks again.
+    """
+    try:
+        old = api.NodeSet.model_validate({
+            "name": node_set.name, "template": data.get("template"),
+            "volumeClaimTemplates": data.get("volumeClaimTemplates") or [],
+        })  # fmt: skip
+    except ValidationError:
+        return None
+    if revision(old) != revision_:
+        return None
+    present = {each.metadata.name: each for each in node_set.volume_claim_templates}
+    claimed = tuple(present.get(each.metadata.name, each) for each in old.volume_claim_templates)
+    return node_set.model_copy(update={"template": old.template, "volume_claim_templates": claimed})
 
 
 def _template(node_set: api.NodeSet) -> Manifest:

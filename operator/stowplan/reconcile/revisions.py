@@ -1,0 +1,83 @@
+"""Which template a member gets that has no pod: the part of ``decide`` that remembers what served before.
+
+A set whose members all have the template of the spec, at least one of them ready, keeps it in an apps/v1
+ControllerRevision; the one before is dropped then. While a changed template is rolled out, members that lose their pod
+for another reason come back with the template that is known to serve (as below a StatefulSet's partition,
+newVersionedStatefulSetPod in pkg/controller/statefulset/stateful_set_utils.go), so that a broken template costs no more
+members than the rollout itself may give up.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stowplan.api import cluster as api
+from stowplan.api import common
+from stowplan.reconcile import repair, rollout, specs
+from stowplan.reconcile.actions import Create, Delete
+from stowplan.reconcile.classify import Group
+from stowplan.reconcile.observed import Observed, Revision
+from stowplan.reconcile.plan import Draft
+
+KIND: Final = "ControllerRevision"
+
+
+def keep(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> None:
+    """Keep the template of each set once all its members have it and one of them serves; drop what it replaces."""
+    left = {group.name for group in groups if group.spec is not None or any(member.pod for member in group.every)}
+    mine = [each for each in observed.revisions if repair.ours(KIND, observed, each, draft)]
+    _drop([each for each in mine if _node_set(each) not in left], "its node set is gone", draft)
+    for group in groups:
+        serves = any(member.ready for member in group.members)
+        if group.spec is not None and serves and not any(member.outdated for member in group.members):
+            _keep(observed, group, group.spec, [each for each in mine if _node_set(each) == group.name], draft)
+
+
+def _keep(observed: Observed, group: Group, spec: api.NodeSet, mine: list[Revision], draft: Draft) -> None:
+    present = specs.revision_name(observed.cluster.metadata.name, group.name, group.revision)
+    if present in {each.metadata.name for each in mine}:
+        _drop([each for each in mine if each.metadata.name != present], "another template serves", draft)
+    elif present not in {each.metadata.name for each in observed.revisions}:
+        number = 1 + max((each.revision for each in mine), default=0)
+        manifest = specs.controller_revision(observed.cluster, spec, number)
+        draft.do(Create(kind=KIND, name=present, manifest=manifest))
+
+
+def _node_set(revision: Revision) -> str:
+    return revision.metadata.labels.get(common.LABEL_NODE_SET, "")
+
+
+def _drop(revisions: list[Revision], why: str, draft: Draft) -> None:
+    for each in revisions:
+        if each.metadata.deletion_timestamp is None:
+            draft.do(Delete(kind=KIND, name=each.metadata.name, uid=each.metadata.uid, why=why))
+
+
+class Choice:
+    """Gives out templates to the members of a set that get a pod now.
+
+    A new template is given to as many members as may be unavailable during a rollout, until one of them is ready with
+    it: then it is known to serve. ``updateStrategy.partition`` holds for all of them.
+    """
+
+    def __init__(self, observed: Observed, group: Group, spec: api.NodeSet) -> None:
+        strategy = observed.cluster.spec.update_strategy
+        self.node_set = spec.name
+        self._spec = spec
+        self._stable = group.stable
+        self._partition = strategy.partition if strategy.type == "RollingUpdate" else 0
+        new = [member for member in group.members if member.live and not member.outdated]
+        serves = strategy.type == "OnDelete" or any(member.ready for member in new)
+        trying = sum(not member.ready for member in new)
+        self._room = None if serves else max(max(1, rollout.limit(observed, group)) - trying, 0)
+
+    def template(self, ordinal: int) -> api.NodeSet:
+        """The node set to make a member's pod and claims from."""
+        if self._stable is None:
+            return self._spec
+        return self._stable if ordinal < self._partition or self._room == 0 else self._spec
+
+    def given(self, template: api.NodeSet) -> None:
+        """A member gets a pod of this template."""
+        if self._room is not None and template is self._spec:
+            self._room = max(self._room - 1, 0)
