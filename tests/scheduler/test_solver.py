@@ -60,7 +60,7 @@ def _even(rule: joint.Even, placement: Placement) -> bool:
     for pod in np.flatnonzero(rule.counted).tolist():
         if at[pod] != NOWHERE and (rule.eligible is None or rule.eligible[placement[pod]]):
             counts[at[pod]] += 1
-    for pod in np.flatnonzero(rule.who):
+    for pod in np.flatnonzero(rule.who).tolist():
         if at[pod] == NOWHERE:
             continue
         pool = rule.pool[at[pod]]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from stowplan.framework.columns import Column
 from stowplan.framework.counters import Counts, DomainCounter, Predicate
+from stowplan.framework.joint import Places
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask
 
@@ -53,6 +54,11 @@ class Grouping:
         """How many values there are, the absent one among them."""
         return len(self.column.values)
 
+    @property
+    def places(self) -> Places:
+        """intp[node]: the group of each node, -1 where a label is missing: for rules of a joint placement."""
+        return np.where(self.present, self.codes, -1)
+
 
 def grouping(nodes: Snapshot, *keys: str) -> Grouping:
     """The nodes by the values of these labels, broadest first; made once until the nodes change."""
@@ -88,15 +94,17 @@ class Tally:
         domain_of: intp[node]: the domain of each node. Domain 0 is that of nodes without the label, unless
             ``alone``.
         alone: whether the domains are the nodes.
+        eligible: bool[node]: the nodes that count; None where all do.
     """
 
-    __slots__ = ("_range", "alone", "counts", "domain_of", "existing", "number")
+    __slots__ = ("_range", "alone", "counts", "domain_of", "eligible", "existing", "number")
 
     def __init__(self, nodes: Snapshot, predicate: Predicate, group: Grouping, eligible: Mask | None) -> None:
         counter = nodes.counter(predicate)
         per_node = counter.counts[: len(nodes)]
         everywhere = eligible is None or bool(eligible.all())
         self.alone = group.alone and everywhere
+        self.eligible = None if everywhere else eligible
         self.counts: Counts
         self.existing: Codes
         self.domain_of: Codes
@@ -126,6 +134,11 @@ class Tally:
         if not self.alone:
             table[0] = 0
         return self.gather(table)
+
+    @property
+    def places(self) -> Places:
+        """intp[node]: the domain of each node, -1 for nodes without the label: for rules of a joint placement."""
+        return self.domain_of if self.alone else np.where(self.domain_of == 0, -1, self.domain_of)
 
     def vacant(self) -> Mask:
         """bool[node]: the nodes in a domain without a pod; of nodes without a domain it says nothing."""

@@ -8,9 +8,10 @@ of the terms' selectors already. Pods that are being deleted count until they ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Apart, Model, Near, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
@@ -78,6 +79,8 @@ class InterPodAffinity:
         }
     )
 
+    relents = True
+
     def __init__(self, args: InterPodAffinityArgs) -> None:
         self._args = args
 
@@ -92,6 +95,27 @@ class InterPodAffinity:
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
         return reasons.first_only(self._rejects(pod.cls, nodes))
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Between the pods: anti-affinity as it is, and affinity to pods that are there or come with them."""
+        for index, pod in enumerate(pods):
+            found = self._neighbours(pod.cls, nodes)
+            if found.unlabelled is not None:
+                model.forbid(AFFINITY, index, found.unlabelled)
+            for reject in self._rejects(pod.cls, nodes):
+                if reject.reason != AFFINITY:
+                    model.forbid(reject.reason, index, reject.mask)
+        for term in dict.fromkeys(term for pod in pods for term in pod.cls.anti_affinity):
+            some = which(term in pod.cls.anti_affinity for pod in pods)
+            others = which(meant_by(pod.cls, term, nodes) for pod in pods)
+            model.add(Apart(ANTI_AFFINITY, domains.grouping(nodes, term.topology_key).places, some, others))
+        for terms in dict.fromkeys(pod.cls.affinity for pod in pods if pod.cls.affinity):
+            who = which(pod.cls.affinity == terms for pod in pods)
+            whom = which(MeetsAll(terms).matches(pod.cls, nodes) for pod in pods)
+            near = self._neighbours(pods[int(who.argmax())].cls, nodes)
+            for tally in near.near:
+                ready = tally.counts > 0
+                model.add(Near(AFFINITY, tally.places, who, whom, ready, first=near.nobody_near))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Model, Room, which
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
 from stowplan.model.pods import PodInfo
-from stowplan.plugins.policy_rules import Governed, NodeLimitRules
+from stowplan.plugins.policy_rules import Cap, Governed, NodeLimitRules
 
 
 class NodeLimits:
@@ -20,6 +23,7 @@ class NodeLimits:
     """
 
     name = "NodeLimits"
+    alone = True
     requeue_on = frozenset(
         {
             ClusterEvent.POD_REMOVED,
@@ -42,7 +46,7 @@ class NodeLimits:
         most = self._rules.pods_per_node
         if most is not None:
             mask = nodes.count(self._counted) >= most
-            yield Reject(mask, f"node(s) have {most} pods of policy {self._policy}, its podsPerNode")
+            yield Reject(mask, self._crowded(most))
         for cap in self._rules.caps:
             index = nodes.resources.get(cap.resource)
             if index is None:
@@ -50,6 +54,23 @@ class NodeLimits:
             wanted = nodes.requested[index] + pod.cls.requests.get(cap.resource, 0)
             # whole numbers: amounts up to 2**53 times a denominator of at most 1000 fit into int64
             mask = wanted * cap.denominator > nodes.allocatable[index] * cap.numerator
-            yield Reject(
-                mask, f"node(s) would use more than {cap.text} of {cap.resource}, the limit of policy {self._policy}"
-            )
+            yield Reject(mask, self._over(cap))
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """The limits, for all of the pods that a node gets."""
+        most = self._rules.pods_per_node
+        if most is not None:
+            counted = which(self._counted.matches(pod.cls, nodes) for pod in pods).astype(np.int64)
+            model.add(Room(self._crowded(most), None, most - nodes.count(self._counted), counted))
+        for cap in self._rules.caps:
+            index = nodes.resources.get(cap.resource)
+            if index is not None:
+                left = nodes.allocatable[index] * cap.numerator // cap.denominator - nodes.requested[index]
+                amounts = np.array([pod.cls.requests.get(cap.resource, 0) for pod in pods], dtype=np.int64)
+                model.add(Room(self._over(cap), None, left, amounts))
+
+    def _crowded(self, most: int) -> str:
+        return f"node(s) have {most} pods of policy {self._policy}, its podsPerNode"
+
+    def _over(self, cap: Cap) -> str:
+        return f"node(s) would use more than {cap.text} of {cap.resource}, the limit of policy {self._policy}"

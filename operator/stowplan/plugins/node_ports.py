@@ -7,14 +7,16 @@ Source: kubernetes v1.36.3 ``plugins/nodeports/node_ports.go`` and kube-schedule
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask, Reject
 from stowplan.model.pods import HostPort, PodClass, PodInfo
 
+TAKEN = "node(s) didn't have free ports for the requested pod ports"
 _ANY = "0.0.0.0"  # noqa: S104 - what the API means by no address
 
 
@@ -39,6 +41,7 @@ class NodePorts:
     """Keep pods off nodes where a host port that they want is taken."""
 
     name = "NodePorts"
+    alone = True
     requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED})
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
@@ -51,4 +54,12 @@ class NodePorts:
         taken: Mask = nodes.count(UsesPort(ports[0])) > 0
         for port in ports[1:]:
             taken |= nodes.count(UsesPort(port)) > 0
-        yield Reject(taken, "node(s) didn't have free ports for the requested pod ports")
+        yield Reject(taken, TAKEN)
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Pods that want the same port, each on a node of its own."""
+        for port in sorted({port for pod in pods for port in pod.cls.ports}, key=repr):
+            clash = UsesPort(port)
+            some = which(port in pod.cls.ports for pod in pods)
+            others = which(clash.matches(pod.cls, nodes) for pod in pods)
+            model.add(Apart(TAKEN, None, some, others))

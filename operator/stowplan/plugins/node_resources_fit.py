@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Model, Room
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, UNSCHEDULABLE, Reject
+from stowplan.framework.status import UNRESOLVABLE, UNSCHEDULABLE, Reject, Verdict
 from stowplan.model import requests
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import usage
@@ -46,6 +47,7 @@ class NodeResourcesFit:
     """Keep pods off nodes that have too little left, and prefer nodes by how much would be left."""
 
     name = "NodeResourcesFit"
+    alone = True
     requeue_on = frozenset(
         {
             ClusterEvent.NODE_ADDED,
@@ -70,22 +72,28 @@ class NodeResourcesFit:
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """One reason per resource, in kube-scheduler's order; unresolvable where an empty node would be too small."""
         checks = nodes.once((self, pod.cls.ask), lambda: self._checks(pod.cls.requests))
-        verdicts = nodes.kept((self, pod.cls.ask), lambda rows: _verdicts(checks, nodes, rows))
-        for group, codes in enumerate(verdicts):
-            found = int(np.bitwise_or.reduce(codes))
-            if not found:
-                continue
-            for place, resource in enumerate(checks.resources[group * _PER_BYTE : (group + 1) * _PER_BYTE]):
-                reason = "Too many pods" if resource == "pods" else f"Insufficient {resource}"
-                for code, resolution in ((_SHORT, UNSCHEDULABLE), (_NEVER, UNRESOLVABLE)):
-                    bit = code << 2 * place
-                    if found & bit:
-                        yield Reject((codes & np.uint8(bit)) != 0, reason, resolution)
+        return _rejects(checks, nodes.kept((self, pod.cls.ask), lambda rows: _verdicts(checks, nodes, rows)))
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict:
+        """The same, were so much less requested."""
+        checks = self._checks(pod.cls.requests)
+        return Verdict(self.name, rejects=tuple(_rejects(checks, _verdicts(checks, nodes, slice(None), freed))))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
         """The weighted mean over the resources."""
         kept = nodes.kept((self, pod.cls.ask, "score"), lambda some: self._scores(pod.cls, nodes, some))
         return kept[rows].astype(np.int64)
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """What the pods of a node ask for together."""
+        asked = [self._checks(pod.cls.requests) for pod in pods]
+        wanted = [dict(zip(each.resources, each.amounts[:, 0].tolist(), strict=True)) for each in asked]
+        for resource in sorted({name for each in wanted for name in each}):
+            index = nodes.resources.get(resource)
+            if index is not None:
+                left = nodes.allocatable[index] - nodes.requested[index]
+                amounts = np.array([each.get(resource, 0) for each in wanted], dtype=np.int64)
+                model.add(Room(_shortage(resource), None, left, amounts))
 
     def _checks(self, asked: Mapping[str, int]) -> _Checks:
         own = sorted(name for name in asked if requests.is_scalar(name) and not self._is_ignored(name))
@@ -113,19 +121,38 @@ class NodeResourcesFit:
         return mean
 
 
-def _verdicts(checks: _Checks, nodes: NodeTable, rows: RowIndex) -> Small:
+def _shortage(resource: str) -> str:
+    return "Too many pods" if resource == "pods" else f"Insufficient {resource}"
+
+
+def _rejects(checks: _Checks, verdicts: Small) -> Iterator[Reject]:
+    for group, codes in enumerate(verdicts):
+        found = int(np.bitwise_or.reduce(codes))
+        if not found:
+            continue
+        for place, resource in enumerate(checks.resources[group * _PER_BYTE : (group + 1) * _PER_BYTE]):
+            reason = _shortage(resource)
+            for code, resolution in ((_SHORT, UNSCHEDULABLE), (_NEVER, UNRESOLVABLE)):
+                bit = code << 2 * place
+                if found & bit:
+                    yield Reject((codes & np.uint8(bit)) != 0, reason, resolution)
+
+
+def _verdicts(checks: _Checks, nodes: NodeTable, rows: RowIndex, freed: Amounts | None = None) -> Small:
     """uint8[check // 4, row]: two bits a check, _SHORT of what is left, _NEVER enough even when empty."""
-    indices = np.array([nodes.resources.get(resource, -1) for resource in checks.resources])
-    allocatable = nodes.allocatable[:, rows][indices]
-    requested = nodes.requested[:, rows][indices]
-    unknown = indices < 0
+    which = np.array([nodes.resources.get(resource, -1) for resource in checks.resources])
+    allocatable = nodes.allocatable[:, rows][which]
+    requested = nodes.requested[:, rows][which]
+    if freed is not None:
+        requested -= freed[:, rows][which]
+    unknown = which < 0
     if unknown.any():
         allocatable[unknown] = requested[unknown] = 0
     short = checks.amounts > allocatable - requested
     never = short & (checks.amounts > allocatable)
     never[0] = False  # upstream never calls too many pods unresolvable
     codes = short.view(np.uint8) << never.view(np.uint8)
-    return np.bitwise_or.reduceat(codes << checks.shifts, range(0, len(indices), _PER_BYTE), axis=0)
+    return np.bitwise_or.reduceat(codes << checks.shifts, range(0, len(which), _PER_BYTE), axis=0)
 
 
 def _least(requested: Amounts, capacity: Amounts) -> Amounts:

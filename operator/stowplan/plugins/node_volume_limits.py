@@ -6,12 +6,14 @@ on which the driver is not installed is not rejected) and without the translatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from stowplan.framework.attachments import DriverVolume
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Model, Room
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
@@ -24,6 +26,7 @@ class NodeVolumeLimits:
     """Keep pods off nodes that could not attach their volumes."""
 
     name = "NodeVolumeLimits"
+    alone = True
     requeue_on = frozenset(
         {ClusterEvent.CSI_NODE, ClusterEvent.POD_REMOVED, ClusterEvent.CLAIM, ClusterEvent.VOLUME_ATTACHMENT}
     )
@@ -52,6 +55,24 @@ class NodeVolumeLimits:
                 over = found if over is None else over | found
         if over is not None:
             yield Reject(over, REASON)
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """The limit of each driver, for the volumes that one of the pods alone has."""
+        catalog = nodes.volumes
+        volumes: list[set[DriverVolume]] = []
+        for pod in pods:
+            claims = (catalog.claim(f"{pod.namespace}/{name}") for name in pod.claims)
+            found = (catalog.driver_volume(claim) for claim in claims if claim is not None)
+            volumes.append({volume for volume in found if volume is not None})
+        users = Counter(volume for each in volumes for volume in each)
+        for driver in sorted({driver for driver, _ in users}):
+            limits = catalog.limits.column(driver, nodes)
+            if limits is None:
+                continue
+            counts = catalog.attachments.counts(driver, nodes)
+            own = [sum(volume[0] == driver and users[volume] == 1 for volume in each) for each in volumes]
+            left = limits if counts is None else limits - counts
+            model.add(Room(REASON, None, left, np.array(own, dtype=np.int64)))
 
 
 def _over(driver: str, volumes: set[DriverVolume], nodes: Snapshot) -> Mask | None:

@@ -10,11 +10,12 @@ a pod without constraints of its own is neither filtered nor scored here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.joint import Even, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
@@ -45,6 +46,24 @@ class Limit:
         lowest = self.tally.lowest() if self.tally.number >= self.constraint.min_domains else 0
         return lowest + self.constraint.max_skew
 
+    def joint(self, who: Mask, pods: Sequence[PodInfo], nodes: Snapshot) -> Even:
+        """The constraint for pods that are placed together; ``who`` (bool[pod]) have it."""
+        tally, counted = self.tally, SpreadsWith(pods[0].namespace, self.constraint.selector)
+        compared = np.zeros(len(tally.counts), dtype=np.bool_)
+        compared[tally.existing] = True
+        return Even(
+            UNEVEN,
+            tally.places,
+            tally.counts,
+            compared,
+            pool=np.zeros(len(tally.counts), dtype=np.intp),
+            enough=np.array([tally.number >= self.constraint.min_domains]),
+            max_skew=self.constraint.max_skew,
+            who=who,
+            counted=which(counted.matches(pod.cls, nodes) for pod in pods),
+            eligible=tally.eligible,
+        )
+
 
 class PodTopologySpread:
     """Spread pods over domains as their topologySpreadConstraints say."""
@@ -59,6 +78,8 @@ class PodTopologySpread:
         ClusterEvent.POLICY,
     }
 
+    relents = True
+
     def __init__(self, added: inclusion.Added) -> None:
         self._added = added
 
@@ -69,6 +90,20 @@ class PodTopologySpread:
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
         return reasons.first_only(self._rejects(pod.cls, nodes))
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Each constraint, for the pods that have it and count for it; of those that do not count it says nothing."""
+        limits: dict[int, tuple[Limit, list[int]]] = {}
+        for index, pod in enumerate(pods):
+            for limit, itself in self._limits_of(pod.cls, nodes) if pod.cls.spread else ():
+                if limit.missing is not None:
+                    model.forbid(NO_LABEL, index, limit.missing)
+                if itself:
+                    limits.setdefault(id(limit), (limit, []))[1].append(index)
+        for limit, members in limits.values():
+            who = np.zeros(len(pods), dtype=np.bool_)
+            who[members] = True
+            model.add(limit.joint(who, pods, nodes))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """100 where the fewest pods are, by the constraints with ScheduleAnyway."""

@@ -6,10 +6,11 @@ the label of the domain is near nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.joint import Model, Near, which
 from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
@@ -25,6 +26,7 @@ class PolicyColocate:
 
     name = "PolicyColocate"
     requeue_on = REQUEUE_ON
+    relents = True
 
     def __init__(self, rules: tuple[ColocateRule, ...]) -> None:
         self._rules = rules
@@ -42,6 +44,20 @@ class PolicyColocate:
                 present = domains.grouping(nodes, rule.domain.key).present
                 far = ~present if first else ~_inhabited(tally, nodes)
                 yield Reject(far, rule.broken("colocate", rule.domain.name), UNRESOLVABLE)
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Near the pods there are, or near one another."""
+        for rule in self._rules:
+            if not rule.required:
+                continue
+            name = rule.broken("colocate", rule.domain.name)
+            group = domains.grouping(nodes, rule.domain.key)
+            tally = domains.tally(nodes, InNamespace(pods[0].namespace, rule.near), rule.domain.key)
+            everyone = np.ones(len(pods), dtype=np.bool_)
+            whom = which(rule.near.matches(pod.cls.labels) for pod in pods)
+            for index in range(len(pods)):
+                model.forbid(name, index, ~group.present)
+            model.add(Near(name, tally.places, everyone, whom, tally.counts > 0, first=tally.empty))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Preferred rules: 100 in a domain with any of the pods to be near."""

@@ -6,10 +6,11 @@ pods that are being deleted count until they are gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
@@ -44,6 +45,15 @@ class PolicySeparate:
                     occupied = tally.occupied()
                     if occupied is not None:
                         yield Reject(occupied, rule.broken("separate", rule.domain.name))
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """The same between the pods."""
+        for rule in self._rules:
+            if rule.required:
+                some = which(rule.pods.matches(pod.cls.labels) for pod in pods)
+                others = which(rule.away_from.matches(pod.cls.labels) for pod in pods)
+                places = domains.grouping(nodes, rule.domain.key).places
+                model.add(Apart(rule.broken("separate", rule.domain.name), places, some, others))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Preferred rules: 100 where nobody is to be kept away from, half with one such pod, a third with two."""

@@ -10,9 +10,12 @@ domain; with ``within`` a value inside a value of the broader label is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.joint import Model
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
@@ -47,6 +50,7 @@ class PolicySpread:
 
     name = "PolicySpread"
     requeue_on = REQUEUE_ON
+    relents = True
 
     def __init__(
         self,
@@ -76,12 +80,27 @@ class PolicySpread:
                 yield Reject(layout.missing, rule.broken("spread", f"no label {needed}"), UNRESOLVABLE)
             over = layout.over()
             if over.any():
-                yield Reject(layout.tally.gather(over), rule.broken("spread", f"{rule.place}, maxSkew {rule.max_skew}"))
+                yield Reject(layout.tally.gather(over), layout.uneven)
             if rule.per_domain is not None:
                 full = layout.full(self._sizes(counted, nodes))
                 if full.any():
-                    detail = f"{rule.place}, maxPerDomain {rule.per_domain.text}"
-                    yield Reject(layout.tally.gather(full), rule.broken("spread", detail))
+                    yield Reject(layout.tally.gather(full), layout.crowded)
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Each Required rule for each of the groups that the pods are in."""
+        groups: dict[Layout, tuple[Governed, list[int]]] = {}
+        for index, pod in enumerate(pods):
+            for layout, counted in self._layouts(pod.cls, nodes):
+                if layout.rule.required:
+                    groups.setdefault(layout, (counted, []))[1].append(index)
+                    if layout.missing is not None:
+                        needed = " and ".join(layout.rule.keys)
+                        model.forbid(layout.rule.broken("spread", f"no label {needed}"), index, layout.missing)
+        for layout, (counted, members) in groups.items():
+            who = np.zeros(len(pods), dtype=np.bool_)
+            who[members] = True
+            for rule in layout.joint(who, self._size(layout.rule, counted, nodes)):
+                model.add(rule)
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Points by how well each rule is kept, weighted."""

@@ -5,8 +5,11 @@ Made by ``policy_spread`` for each rule and group, once until the nodes change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from stowplan.framework import joint
 from stowplan.framework.counters import Counts
 from stowplan.framework.plugin import MAX_SCORE, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
@@ -57,6 +60,34 @@ class Layout:
             for name in out.difference(names):
                 known[self._pool_named(nodes, name)] += 1
         self._enough: Mask = known >= rule.min_domains
+
+    @property
+    def uneven(self) -> str:
+        """Why a node is rejected for the skew."""
+        return self.rule.broken("spread", f"{self.rule.place}, maxSkew {self.rule.max_skew}")
+
+    @property
+    def crowded(self) -> str:
+        """Why a node is rejected for ``maxPerDomain``."""
+        most = "" if self.rule.per_domain is None else self.rule.per_domain.text
+        return self.rule.broken("spread", f"{self.rule.place}, maxPerDomain {most}")
+
+    def joint(self, who: Mask, size: int) -> Iterator[joint.Rule]:
+        """The rule, for pods of the group that are placed together.
+
+        Args:
+            who: bool[pod]: which they are.
+            size: pods of the group.
+        """
+        compared = np.zeros(len(self.tally.counts), dtype=np.bool_)
+        compared[self._compared] = True
+        yield joint.Even(
+            self.uneven, self.tally.places, self.tally.counts, compared, self._pool_of, self._enough,
+            self.rule.max_skew, who, who, self.tally.eligible,
+        )  # fmt: skip
+        if self.rule.per_domain is not None:
+            left = self.rule.per_domain.of(size) - self.tally.counts
+            yield joint.Room(self.crowded, self.tally.places, left, who.astype(np.int64))
 
     def ceilings(self) -> Counts:
         """int64[domain]: the pods that the rule lets a domain have, by its skew; one number where all have the same."""

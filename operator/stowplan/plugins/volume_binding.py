@@ -12,11 +12,12 @@ Source: kubernetes v1.36.3 ``plugins/volumebinding/volume_binding.go`` and ``bin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from stowplan.framework.events import ClusterEvent
+from stowplan.framework.joint import Model
 from stowplan.framework.plugin import SKIP, BindVolume, CycleState, PreBindWrite, ProvisionClaim, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
@@ -26,6 +27,7 @@ from stowplan.plugins import volume_masks, volume_matching, volume_scoring
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.plugins.volume_matching import Choices
 from stowplan.plugins.volume_provisioning import Provisioning
+from stowplan.plugins.volume_together import Together
 
 NODE_CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
@@ -65,6 +67,7 @@ class VolumeBinding:
     """Keep pods where their volumes are, or can be."""
 
     name = "VolumeBinding"
+    alone = True
     # POD_REMOVED: also said when a pod in flight gives back the volumes and the space that were held for it
     requeue_on = frozenset(
         {
@@ -153,6 +156,18 @@ class VolumeBinding:
             no_space = no_space & ~elsewhere
         return Plan(basis, no_volume, no_space, choices, ordered)
 
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """What the unbound claims of the pods take from one another."""
+        claims: list[tuple[Claim, ...]] = []
+        for pod in pods:
+            volumes = self._sort(pod, nodes) if pod.claims else None
+            unbound = volumes.unbound if isinstance(volumes, PodVolumes) else ()
+            claims.append(tuple(claim for claim in unbound if _undecided(claim, nodes)))
+        if any(claims):
+            together = Together(claims, nodes, self._args)
+            for rule in (*together.volumes(NO_VOLUME), *together.shared(NO_VOLUME), *together.space(NO_SPACE)):
+                model.add(rule)
+
     # ------------------------------------------------------------ scores
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
@@ -199,6 +214,11 @@ class VolumeBinding:
         """Gives back what is held for the pod and not in the API yet; writes that were done stay, as upstream."""
         if pod.claims:
             nodes.volumes.forget(pod.uid)
+
+
+def _undecided(claim: Claim, nodes: Snapshot) -> bool:
+    """Whether neither a node nor a volume is chosen for an unbound claim."""
+    return nodes.volumes.selected_node(claim) is None and not nodes.volumes.reserved(claim)
 
 
 def _problem(pod: PodInfo, name: str, claim: Claim | None) -> str | None:

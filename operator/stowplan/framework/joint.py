@@ -1,0 +1,233 @@
+"""Several pods at once: what the plugins' rules say about placing them together, as numbers that a solver understands.
+
+A filter judges one pod beside those that are placed already. Where pods are to be placed together, and one after the
+other fails, ``scheduler.solver`` looks for a node for each of them at the same time. For that a filter plugin may have
+a method ``joint`` that says, with the shapes below, what its rule says about the pods *beside each other*::
+
+    def joint(self, pods, nodes, model):
+        model.add(Room("Insufficient gpu", place=None, limits=free_gpus(nodes), amounts=[gpus(pod) for pod in pods]))
+
+What it says about each pod *alone* the model takes from the plugin's own ``filter``, which must not be said again;
+except where the plugin has ``relents = True``: what it rejects now may be fine once other members are placed (a spread
+over domains, an affinity to a member), so ``joint`` says all of it.
+
+A plugin without the method may still be obeyed: the answer is a proposal, and each pod is placed by all real filters. A
+rule that is left out here can cost a try, never a wrong placement. A rule that says too much would lose placements, so
+where a shape does not fit exactly, say less.
+
+The model is built in the scheduling loop and is then a value (:class:`Problem`): it refers to nothing of the snapshot.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from stowplan.framework.plugin import CycleState, Plugin
+from stowplan.framework.runtime import Framework
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask
+from stowplan.model.pods import PodInfo
+
+Numbers = npt.NDArray[np.int64]
+Places = npt.NDArray[np.intp]
+"""intp[node]: the place that each node is in; -1 where it is in none, and the rule says nothing about it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What the pods in one place take together is limited.
+
+    Attributes:
+        rule: what users read; the same words for the same rule, so that it is dropped as a whole.
+        place: None: each node is a place.
+        limits: int64[place], what there is left beside the pods that are placed already.
+        amounts: int64[pod], not negative: what each takes.
+    """
+
+    rule: str
+    place: Places | None
+    limits: Numbers
+    amounts: Numbers
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Apart:
+    """No pod of ``some`` is in a place with another one of ``others``.
+
+    Attributes:
+        rule: what users read.
+        place: None: each node is a place.
+        some: bool[pod].
+        others: bool[pod]; may overlap.
+    """
+
+    rule: str
+    place: Places | None
+    some: Mask
+    others: Mask
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Near:
+    """A pod of ``who`` is in a place that is ready, or that has one of ``whom``.
+
+    Attributes:
+        rule: what users read.
+        place: the places.
+        who: bool[pod].
+        whom: bool[pod]; may overlap.
+        ready: bool[place]: where a pod to be near to is already.
+        first: whether one of those that are both may be the first, in one place, where none is ready.
+    """
+
+    rule: str
+    place: Places
+    who: Mask
+    whom: Mask
+    ready: Mask
+    first: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Even:
+    """A place that gets a pod holds at most ``max_skew`` more than the emptiest one of its pool, in the end.
+
+    Placing always into the emptiest place that is to get a pod keeps this true at every step, so a placement that
+    satisfies it in the end can be reached by filters that look at each step.
+
+    Attributes:
+        rule: what users read.
+        place: the places.
+        counts: int64[place]: pods there already.
+        compared: bool[place]: the places that may be the emptiest one.
+        pool: intp[place]: places of one pool are compared with each other.
+        enough: bool[pool]: False: too few places, so the emptiest one is taken to hold none.
+        max_skew: at least 1.
+        who: bool[pod]: the pods that obey the rule and count for it.
+        counted: bool[pod]: the pods that count.
+        eligible: bool[node]: where pods count; None: everywhere.
+    """
+
+    rule: str
+    place: Places
+    counts: Numbers
+    compared: Mask
+    pool: Places
+    enough: Mask
+    max_skew: int
+    who: Mask
+    counted: Mask
+    eligible: Mask | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Same:
+    """These pods are on one node, as many of them as are placed."""
+
+    rule: str
+    pods: Mask
+
+
+Rule = Room | Apart | Near | Even | Same
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """Pods that are to be placed together. A value: nothing in it changes, so another thread may read it.
+
+    Attributes:
+        pods: their uids.
+        nodes: names.
+        need: how many must be placed at least.
+        forbidden: rule to bool[pod, node]: where it rejects a pod whatever becomes of the others.
+        rules: what holds between the pods.
+    """
+
+    pods: tuple[str, ...]
+    nodes: tuple[str, ...]
+    need: int
+    forbidden: dict[str, npt.NDArray[np.bool_]]
+    rules: tuple[Rule, ...]
+
+
+@runtime_checkable
+class Joint(Plugin, Protocol):
+    """Says what its filter would say about pods beside each other.
+
+    Optional class attribute ``relents``: True where a node that ``filter`` rejects now may be fine once other pods of
+    the group are placed; then ``joint`` says by ``model.forbid`` what stays rejected.
+    """
+
+    def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
+        """Adds its rules to the model; the arrays of a rule are about these pods, in this order."""
+
+
+class Model:
+    """Gathers what the plugins say.
+
+    Args:
+        pods: to be placed together, none of them on a node.
+        nodes: the cluster.
+    """
+
+    def __init__(self, pods: Sequence[PodInfo], nodes: Snapshot) -> None:
+        self._pods = tuple(pods)
+        self._nodes = nodes
+        self._forbidden: dict[str, npt.NDArray[np.bool_]] = {}
+        self._rules: list[Rule] = []
+
+    def add(self, rule: Rule) -> None:
+        """A rule between the pods. What it refers to is copied: counts go on changing."""
+        self._rules.append(copy.deepcopy(rule))
+
+    def forbid(self, rule: str, pod: int, mask: Mask) -> None:
+        """The rule rejects a pod (by its index) on these nodes (bool[node]), whatever becomes of the others."""
+        table = self._forbidden.get(rule)
+        if table is None:
+            table = self._forbidden[rule] = np.zeros((len(self._pods), len(self._nodes)), dtype=np.bool_)
+        table[pod] |= mask
+
+    def problem(self, need: int) -> Problem:
+        """What was gathered, as a value."""
+        return Problem(
+            pods=tuple(pod.uid for pod in self._pods),
+            nodes=tuple(node.metadata.name for node in self._nodes.nodes),
+            need=need,
+            forbidden=self._forbidden,
+            rules=tuple(self._rules),
+        )
+
+
+def which(those: Iterable[bool]) -> Mask:
+    """bool[pod] from one answer per pod."""
+    return np.array(list(those), dtype=np.bool_)
+
+
+def describe(pods: Sequence[PodInfo], nodes: Snapshot, framework: Framework, need: int) -> Problem:
+    """All that the plugins of a profile say about placing these pods together.
+
+    Args:
+        pods: none of them on a node, all of this profile.
+        nodes: the cluster.
+        framework: the profile.
+        need: how many must be placed at least.
+    """
+    model = Model(pods, nodes)
+    relenting = {each.name for each in framework.plugins if isinstance(each, Joint) and getattr(each, "relents", False)}
+    for index, pod in enumerate(pods):
+        for verdict in framework.verdicts(pod, nodes, CycleState()):
+            if verdict.refusal is not None:
+                model.forbid(verdict.refusal.reason, index, np.ones(len(nodes), dtype=np.bool_))
+            elif verdict.plugin not in relenting:
+                for reject in verdict.rejects:
+                    model.forbid(reject.reason, index, reject.mask)
+    for plugin in framework.plugins:
+        if isinstance(plugin, Joint):
+            plugin.joint(pods, nodes, model)
+    return model.problem(need)
