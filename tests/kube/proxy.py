@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import socket
 import urllib.parse
 from typing import Self
 
@@ -14,6 +15,9 @@ from stowplan.kube import config
 class Proxy:
     """Forwards bytes; use as ``async with Proxy(cluster) as wire`` and talk to ``wire.cluster``.
 
+    It accepts by itself: ``asyncio.Server`` forgets the sockets that it has accepted but not yet told of when it is
+    closed, and every test that cuts connections would leave one now and then.
+
     Attributes:
         mute: answers are read and thrown away: the request gets through, its outcome does not.
     """
@@ -22,7 +26,7 @@ class Proxy:
         target = urllib.parse.urlsplit(cluster.server)
         self._target = (target.hostname or "", target.port or 443)
         self._upstream = cluster
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._port = 0
         self._connections: set[asyncio.Task[None]] = set()
         self.mute = False
@@ -40,14 +44,17 @@ class Proxy:
 
     async def open(self) -> None:
         """Accept connections, on the same port as before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def close(self) -> None:
         """Cut all connections and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         await self.cut()
 
     async def cut(self) -> None:
@@ -56,22 +63,33 @@ class Proxy:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport that was aborted closes its socket in the next turn of the loop
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it went away before we came to it
+            client, _ = listener.accept()
+            client.setblocking(False)
+            task = asyncio.create_task(self._serve(client))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+            task.add_done_callback(lambda _: client.close())  # also of a task that was cut before its first step
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+            reader, writer = await asyncio.open_connection(sock=client)
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._copy(reader, upstream_writer, answers=False))
-                    tasks.create_task(self._copy(upstream_reader, writer, answers=True))
+                await self._forward(reader, writer)
             finally:
-                upstream_writer.transport.abort()
                 writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._copy(reader, upstream_writer, answers=False))
+                tasks.create_task(self._copy(upstream_reader, writer, answers=True))
+        finally:
+            upstream_writer.transport.abort()
 
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool) -> None:
         with contextlib.suppress(OSError):
