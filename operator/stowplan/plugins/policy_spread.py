@@ -20,7 +20,7 @@ from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
 from stowplan.model.pods import PodClass, PodInfo
-from stowplan.plugins import inclusion
+from stowplan.plugins import inclusion, own_volumes
 from stowplan.plugins.group_size import Sizes
 from stowplan.plugins.outages import Outage
 from stowplan.plugins.policy_rules import Governed, SpreadRule
@@ -71,17 +71,19 @@ class PolicySpread:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes without the labels, and nodes whose domain would hold too many pods."""
-        for layout, counted in self._layouts(pod.cls, nodes):
-            rule = layout.rule
-            if not rule.required:
-                continue
+        required = [(layout, counted) for layout, counted in self._layouts(pod.cls, nodes) if layout.rule.required]
+        for layout, _ in required:
             if layout.missing is not None:
-                needed = " and ".join(rule.keys)
-                yield Reject(layout.missing, rule.broken("spread", f"no label {needed}"), UNRESOLVABLE)
+                needed = " and ".join(layout.rule.keys)
+                yield Reject(layout.missing, layout.rule.broken("spread", f"no label {needed}"), UNRESOLVABLE)
+        yield from own_volumes.give_way(tuple(self._too_many(required, nodes)), pod, nodes)
+
+    def _too_many(self, required: Sequence[tuple[Layout, Governed]], nodes: Snapshot) -> Iterator[Reject]:
+        for layout, counted in required:
             over = layout.over()
             if over.any():
                 yield Reject(layout.tally.gather(over), layout.uneven)
-            if rule.per_domain is not None:
+            if layout.rule.per_domain is not None:
                 full = layout.full(self._sizes(counted, nodes))
                 if full.any():
                     yield Reject(layout.tally.gather(full), layout.crowded)
