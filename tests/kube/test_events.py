@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.controlplane.api import wait_until
 from tests.controlplane.plane import ControlPlane
 from tests.kube.proxy import Proxy
 
 from stowplan.kube import events, session
 from stowplan.model.objects import ObjectMeta, Pod
+
+Clock = Callable[[], float]
 
 pytestmark = pytest.mark.e2e
 
@@ -21,8 +25,12 @@ def pod(namespace: str, name: str = "db-0") -> Pod:
     return Pod(metadata=ObjectMeta(namespace=namespace, name=name, uid=f"uid-of-{name}"))
 
 
-def recorder(api: session.Api, *, capacity: int = 1000) -> events.Recorder:
-    return events.Recorder(api, controller="stowplan", instance="stowplan-test", capacity=capacity)
+def recorder(
+    api: session.Api, *, capacity: int = 1000, busy: Callable[[], bool] = lambda: False, clock: Clock = time.time
+) -> events.Recorder:
+    return events.Recorder(
+        api, controller="stowplan", instance="stowplan-test", busy=busy, capacity=capacity, clock=clock
+    )
 
 
 @contextlib.asynccontextmanager
@@ -34,6 +42,13 @@ async def running(one: events.Recorder) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async def look() -> bool | None:
+        return done() or None
+
+    await wait_until(look, what="the events")
 
 
 async def written(api: session.Api, namespace: str) -> list[dict[str, Any]]:
@@ -138,3 +153,58 @@ async def test_shutdown_does_not_wait_for_a_server_that_is_silent(proxy: Proxy, 
 
     assert one.sent == 0
     assert one.dropped == 5
+
+
+async def test_events_wait_while_binds_keep_the_api_server_busy(kube: session.Api, namespace: str) -> None:
+    busy = True
+    looks = 0
+
+    def is_busy() -> bool:
+        nonlocal looks
+        looks += 1
+        return busy
+
+    one = recorder(kube, busy=is_busy)
+    async with running(one):
+        for n in range(20):
+            one.scheduled(pod(namespace, f"p-{n}"), "node-1")
+        await until(lambda: looks >= 20)
+        assert (one.sent, await written(kube, namespace)) == (0, [])
+        busy = False
+        await until(lambda: one.sent == 20)
+
+    assert {event["regarding"]["name"] for event in await written(kube, namespace)} == {f"p-{n}" for n in range(20)}
+
+
+async def test_events_that_have_waited_long_are_sent_beside_the_binds(kube: session.Api, namespace: str) -> None:
+    now = 1_000_000_000.0
+    one = recorder(kube, busy=lambda: True, clock=lambda: now)
+    async with running(one):
+        one.scheduled(pod(namespace), "node-1")
+        now += events.PATIENCE
+        await until(lambda: one.sent == 1)
+
+    (event,) = await written(kube, namespace)
+    assert event["eventTime"] == "2001-09-09T01:46:40.000000Z"
+
+
+async def test_at_the_end_waiting_events_are_sent_whoever_is_busy(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube, busy=lambda: True)
+    async with running(one):
+        for n in range(50):
+            one.scheduled(pod(namespace, f"p-{n}"), "node-1")
+        await one.drain(10)
+
+    assert len(await written(kube, namespace)) == 50
+
+
+async def test_shutdown_does_not_try_every_event_on_a_server_that_is_gone(proxy: Proxy, namespace: str) -> None:
+    async with session.Api(proxy.cluster) as wire:
+        one = recorder(wire)
+        await proxy.close()
+        async with running(one), asyncio.timeout(10):
+            for n in range(1000):
+                one.scheduled(pod(namespace, f"p-{n}"), "node-1")
+            await one.drain(30)
+
+    assert (one.sent, one.dropped) == (0, 1000)

@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 CLOCK: Final = time.monotonic
 GC_THRESHOLD: Final = (50_000, 20, 50)
 """Few cycles are made and none of them large; the default of 700 objects costs a third of the time of a list."""
-EVENTS_AT_EXIT: Final = 2.0
+EVENTS_AT_EXIT: Final = 15.0
 """Seconds that the last events may take to be written."""
 READY_LOOK: Final = 0.02
 """Seconds between two looks at whether the operator's thread is ready."""
@@ -180,7 +180,12 @@ class _Process:
 
     async def _lead(self, api: session.Api, watched: feed.Feed, *, fence: Callable[[], str]) -> None:
         """Schedules and reconciles until cancelled."""
-        recorder = events.Recorder(api, controller=self._settings.scheduler_name, instance=self._identity)
+        recorder = events.Recorder(
+            api,
+            controller=self._settings.scheduler_name,
+            instance=self._identity,
+            busy=lambda: self._loop is not None and self._loop.busy,
+        )
         told = reporter.Reporter(api, recorder)
         volumes = prebind.PreBinder(
             api,

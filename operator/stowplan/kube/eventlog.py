@@ -113,6 +113,10 @@ class EventLog:
         memory.entries[report] = entry
         return entry
 
+    def single(self, report: Report, now: float) -> Entry:
+        """An entry for what happens to an object only once: nothing of it is remembered."""
+        return Entry(report=report, name=self._name(report.subject, now), first=now, last=now)
+
     def due(self, now: float) -> list[Entry]:
         """Counts that have grown and were not written for a heartbeat; forgets what is over."""
         entries: list[Entry] = []

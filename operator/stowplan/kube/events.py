@@ -1,8 +1,10 @@
 """Writes events.k8s.io/v1 events, without ever making anybody wait.
 
 The scheduling loop and the handlers call ``Recorder.record``, which only notes what happened; ``run`` sends it in the
-background, a few requests at a time and ``rate`` a second, so that a burst of binds comes first and its events follow.
-The queue is bounded: what does not fit is counted in ``dropped``. Losing an event loses no state.
+background. A bind and its event cost the API server about the same, so while the API server has all hands full
+(``busy``) events wait: the binds of a burst come first and their events follow. Those that have waited ``PATIENCE``
+seconds are sent nevertheless, ``rate`` a second. The queue is bounded: what does not fit is counted in ``dropped``.
+Losing an event loses no state.
 """
 
 from __future__ import annotations
@@ -24,9 +26,49 @@ from stowplan.model import objects
 NORMAL: Final = "Normal"
 WARNING: Final = "Warning"
 TICK: Final = 15.0
-_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+PATIENCE: Final = 5.0
+LOOK: Final = 0.02
+"""Seconds between two looks at whether the API server is still busy."""
+SECONDS: Final = 5.0
+"""For one request."""
 
 log = structlog.get_logger(__name__)
+
+
+class _Metadata(objects.Struct):
+    name: str
+    namespace: str
+
+
+class _Regarding(objects.Struct, omit_defaults=False):
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+class _Series(objects.Struct, omit_defaults=False):
+    count: int
+    last_observed_time: str
+
+
+class _Event(objects.Struct):
+    api_version: str
+    kind: str
+    metadata: _Metadata
+    event_time: str
+    reporting_controller: str
+    reporting_instance: str
+    type: str
+    reason: str
+    action: str
+    note: str
+    regarding: _Regarding
+    series: _Series | None = None
+
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def pod_subject(pod: objects.Pod) -> Subject:
@@ -42,7 +84,8 @@ class Recorder:
         api: where to.
         controller: who reports, for example ``stowplan.dev/scheduler`` or a scheduler's name.
         instance: which process of it (at most 128 characters).
-        rate: events per second at most while running.
+        busy: whether something more urgent keeps the API server busy.
+        rate: events per second at most while it is.
         capacity: events that may wait.
         workers: requests in flight.
         clock: Unix seconds.
@@ -58,20 +101,23 @@ class Recorder:
         *,
         controller: str,
         instance: str,
+        busy: Callable[[], bool],
         rate: float = 200.0,
-        capacity: int = 10_000,
-        workers: int = 2,
+        capacity: int = 50_000,
+        workers: int = 8,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
         self._controller = controller
         self._instance = instance[:128]
         self._limiter = pacing.Limiter(rate=rate, burst=max(1, int(rate / 10)))
+        self._busy = busy
         self._queue: asyncio.Queue[Entry] = asyncio.Queue(capacity)
         self._workers = workers
         self._clock = clock
         self._log = EventLog()
         self._closing = False
+        self._hopeless = False
         self._waiting = 0  # queued or being sent
         self.sent = 0
         self.dropped = 0
@@ -97,9 +143,10 @@ class Recorder:
             self._enqueue(entry)
 
     def scheduled(self, pod: objects.Pod, node: str) -> None:
-        """A pod was bound; in kube-scheduler's words."""
+        """A pod was bound, which happens to it once; in kube-scheduler's words."""
         note = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
-        self.record(pod_subject(pod), type_=NORMAL, reason="Scheduled", action="Binding", note=note)
+        report = Report(subject=pod_subject(pod), type=NORMAL, reason="Scheduled", action="Binding", note=note)
+        self._enqueue(self._log.single(report, self._clock()))
 
     def failed_scheduling(self, pod: objects.Pod, message: str) -> None:
         """A pod fits nowhere (``0/3 nodes are available: ...``), or its bind failed; in kube-scheduler's words."""
@@ -113,7 +160,10 @@ class Recorder:
             tasks.create_task(self._heartbeat())
 
     async def drain(self, seconds: float) -> None:
-        """Send what is waiting, last counts included, while ``run`` still runs; give up after ``seconds``."""
+        """Send what is waiting, last counts included, while ``run`` still runs.
+
+        Gives up after ``seconds``, and as soon as the API server cannot be reached.
+        """
         self._closing = True
         for entry in self._log.unwritten():
             self._enqueue(entry)
@@ -145,19 +195,33 @@ class Recorder:
         while True:
             entry = await self._queue.get()
             try:
-                if not self._closing:
-                    await self._limiter.wait()
+                await self._turn(entry)
                 await self._send(entry)
                 self.sent += 1
             except (ApiError, ApiUnreachable) as error:
                 # A namespace that is being deleted refuses its last events; that is nobody's fault.
                 self.dropped += 1
                 entry.give_up()
+                self._hopeless = self._closing and isinstance(error, ApiUnreachable)
                 log.debug("event lost", name=entry.name, error=str(error))
             finally:
                 entry.queued = False
                 self._waiting -= 1
                 self._queue.task_done()
+
+    async def _turn(self, entry: Entry) -> None:
+        """Wait until the API server has time for it, or it has waited long enough.
+
+        Raises:
+            ApiUnreachable: there is no point in trying.
+        """
+        while self._busy() and not self._closing:
+            if self._clock() - entry.last >= PATIENCE:
+                await self._limiter.wait()
+                return
+            await asyncio.sleep(LOOK)
+        if self._hopeless:
+            raise ApiUnreachable("the API server could not be reached a moment ago")
 
     async def _send(self, entry: Entry) -> None:
         count = entry.count
@@ -166,45 +230,43 @@ class Recorder:
         if entry.written:
             body = {"series": _series(entry, count)}
             try:
-                await self._api.patch(f"{collection}/{entry.name}", body, msgspec.Raw, repeat=True)
+                await self._api.patch(f"{collection}/{entry.name}", body, msgspec.Raw, seconds=SECONDS, repeat=True)
             except NotFound:  # events live an hour; this one is over, so it is told anew
                 entry.mark(count=0, now=self._clock())
         if not entry.written:
             # The name makes a repeated POST harmless: AlreadyExists says that the first one arrived.
+            event = self._event(entry, count, namespace)
             try:
-                await self._api.post(collection, self._event(entry, count, namespace), msgspec.Raw, repeat=True)
+                await self._api.request("POST", collection, body=event, seconds=SECONDS, repeat=True)
             except Conflict:
                 log.debug("event exists", name=entry.name)
         entry.mark(count=count, now=self._clock())
 
-    def _event(self, entry: Entry, count: int, namespace: str) -> dict[str, object]:
+    def _event(self, entry: Entry, count: int, namespace: str) -> bytes:
         report = entry.report
         subject = report.subject
-        return {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": entry.name, "namespace": namespace},
-            "eventTime": _time(entry.first),
-            "reportingController": self._controller,
-            "reportingInstance": self._instance,
-            "type": report.type,
-            "reason": report.reason,
-            "action": report.action,
-            "note": report.note,
-            "regarding": {
-                "apiVersion": subject.api_version,
-                "kind": subject.kind,
-                "namespace": subject.namespace,
-                "name": subject.name,
-                "uid": subject.uid,
-            },
-            **({"series": _series(entry, count)} if count > 1 else {}),
-        }
+        regarding = _Regarding(subject.api_version, subject.kind, subject.namespace, subject.name, subject.uid)
+        event = _Event(
+            api_version="events.k8s.io/v1",
+            kind="Event",
+            metadata=_Metadata(entry.name, namespace),
+            event_time=_time(entry.first),
+            reporting_controller=self._controller,
+            reporting_instance=self._instance,
+            type=report.type,
+            reason=report.reason,
+            action=report.action,
+            note=report.note,
+            regarding=regarding,
+            series=_series(entry, count) if count > 1 else None,
+        )
+        return _ENCODER.encode(event)
 
 
-def _series(entry: Entry, count: int) -> dict[str, object]:
-    return {"count": count, "lastObservedTime": _time(entry.last)}
+def _series(entry: Entry, count: int) -> _Series:
+    return _Series(count, _time(entry.last))
 
 
 def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime(_TIME)
+    """RFC 3339 in UTC with microseconds (``metav1.MicroTime``)."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"

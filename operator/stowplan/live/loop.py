@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 BINDS: Final = 64
 """Binds in flight: enough to keep the API server busy, few enough that an answer still comes within a moment."""
+BUSY: Final = 16
+"""Binds in flight from which on the API server is taken to be the limit; what can wait lets them pass."""
 SLICE: Final = 0.004
 """Seconds of decisions in a row before I/O gets its turn."""
 ASK_AGAIN: Final = 1.0
@@ -79,6 +81,11 @@ class SchedulingLoop:
     def wake(self) -> None:
         """There may be something to do."""
         self._wake.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether binds wait for the API server."""
+        return self.in_flight >= BUSY
 
     async def run(self) -> None:
         """Schedules until cancelled; what is in flight is cancelled with it."""
