@@ -71,6 +71,7 @@ class PodClass:
     """What all pods of one spec have in common. Compared by identity: equal specs are interned to one object.
 
     Attributes:
+        scheduler: their ``schedulerName``: which profile places them.
         terminating: the pods are being deleted; they keep their resources but are not counted for spread.
         requests: resource to amount (milli-CPU, bytes, units), without the pod itself.
         nonzero: (milli-CPU, bytes) for scores, once the pod is on a node, see ``model.requests.nonzero``.
@@ -87,6 +88,7 @@ class PodClass:
     """
 
     namespace: str
+    scheduler: str
     labels: Mapping[str, str]
     terminating: bool
     requests: Mapping[str, int]
@@ -250,6 +252,7 @@ class Interner:
         return self._encode(
             (
                 meta.namespace,
+                spec.scheduler_name,
                 meta.labels,
                 meta.annotations.get(common.ANNOTATION_POLICY, ""),
                 meta.deletion_timestamp is not None,
@@ -319,6 +322,7 @@ def build_class(raw: objects.Pod) -> PodClass:
     scored = requests.scored(raw)
     return PodClass(
         namespace=meta.namespace,
+        scheduler=spec.scheduler_name,
         labels=meta.labels,
         terminating=meta.deletion_timestamp is not None,
         requests=total,
