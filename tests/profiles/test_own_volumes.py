@@ -13,10 +13,10 @@ from stowplan.model.pods import PodInfo
 NODES = [node(f"{zone}{number}", zone=zone) for zone in "abc" for number in (1, 2)]
 
 
-def world(rules: Sequence[Mapping[str, object]], on: Sequence[str], **more: object) -> World:
+def world(rules: Sequence[Mapping[str, object]], on: Sequence[str], apart: Sequence[object] = ()) -> World:
     """Pods run on these nodes; the volume of the claim v is in zone a, of w on node a1, of x anywhere."""
     running = [pod(f"p-{index}", on=name) for index, name in enumerate(on)]
-    made = World(NODES, [policy(selector=EVERYTHING, spread=rules, **more)], running=running)
+    made = World(NODES, [policy(selector=EVERYTHING, spread=rules, separate=apart)], running=running)
     storage: list[StorageObject] = [
         claim("v", volume="pv-v"),
         volume("pv-v", claimed_by="default/v", node_affinity=[node_term((ZONE, "In", ["a"]))]),
@@ -60,7 +60,7 @@ def test_a_volume_that_can_be_used_anywhere_is_no_reason() -> None:
 
 def test_a_rule_that_keeps_pods_apart_never_gives_way() -> None:
     apart = [{"name": "one-per-host", "domain": "host", "enforcement": "Required"}]
-    assert world([spread()], ["a1"], separate=apart).feasible(member("w")) == set()
+    assert world([spread()], ["a1"], apart=apart).feasible(member("w")) == set()
 
 
 def test_members_with_volumes_come_back_in_whatever_order() -> None:

@@ -21,7 +21,7 @@ from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Action, CheckTemplate, Create, Delete, Evict, Patch
 from stowplan.reconcile.classify import Group, fleet, majority
 from stowplan.reconcile.decide import decide
-from stowplan.reconcile.observed import Budget, NodeView, Observed, Pod, Revision, TimedCondition, condition
+from stowplan.reconcile.observed import Budget, Claim, NodeView, Observed, Pod, Revision, TimedCondition, condition
 from stowplan.reconcile.plan import Plan
 from stowplan.reconcile.status import status
 
@@ -78,7 +78,7 @@ class World:
         self.policy: SchedulingPolicySpec | None = POLICY
         self.service: objects.KubeObject | None = None
         self.pods: dict[str, Pod] = {}
-        self.claims: dict[str, objects.PersistentVolumeClaim] = {}
+        self.claims: dict[str, Claim] = {}
         self.budgets: dict[str, Budget] = {}
         self.revisions: dict[str, Revision] = {}
         self.nodes = nodes()
@@ -218,7 +218,7 @@ class World:
                 self.pods[action.name] = pod
             case "PersistentVolumeClaim":
                 assert action.name not in self.claims
-                claim = msgspec.convert(action.manifest, objects.PersistentVolumeClaim)
+                claim = msgspec.convert(action.manifest, Claim)
                 self._stamp(claim)
                 self.claims[action.name] = claim
             case "PodDisruptionBudget":
@@ -263,7 +263,7 @@ class World:
         spec = action.body.get("spec")
         if isinstance(spec, dict) and isinstance(obj, Budget):
             obj.spec = msgspec.convert(spec, type(obj.spec))
-        if isinstance(spec, dict) and isinstance(obj, objects.PersistentVolumeClaim):
+        if isinstance(spec, dict) and isinstance(obj, Claim):
             changed = msgspec.convert(spec, objects.PersistentVolumeClaimSpec)
             obj.spec.resources = changed.resources
 

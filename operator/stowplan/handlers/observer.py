@@ -72,7 +72,7 @@ class Observer:
             return None
         cluster = base.parse(api.StatefulCluster, raw, what=f"{api.KIND} {key}")
         pods = await self._list(resources.PODS.path(namespace), name, observed.Pod)
-        claims = await self._list(resources.CLAIMS.path(namespace), name, objects.PersistentVolumeClaim)
+        claims = await self._list(resources.CLAIMS.path(namespace), name, observed.Claim)
         budgets = await self._list(resources.DISRUPTION_BUDGETS.path(namespace), name, observed.Budget)
         revisions = await self._list(executor.REVISIONS.path(namespace), name, observed.Revision)
         sight = await self._sight(key, pods)
@@ -126,7 +126,7 @@ class Observer:
                 continue
         return found
 
-    async def _stranded(self, pods: list[observed.Pod], claims: list[objects.PersistentVolumeClaim]) -> frozenset[str]:
+    async def _stranded(self, pods: list[observed.Pod], claims: list[observed.Claim]) -> frozenset[str]:
         """Claims of members that run nowhere, whose volume can only be used on nodes that do not exist any more."""
         running = {pod.metadata.labels.get(common.LABEL_MEMBER, ""): pod for pod in pods if pod.spec.node_name}
         stranded = set()

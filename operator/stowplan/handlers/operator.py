@@ -24,7 +24,7 @@ from stowplan.handlers import watching
 from stowplan.handlers.clusters import ClusterController
 from stowplan.handlers.observer import Observer
 from stowplan.handlers.policies import EVERYTHING, PolicyController
-from stowplan.handlers.queue import Pace, WorkQueue
+from stowplan.handlers.queue import OnRun, Pace, WorkQueue
 from stowplan.handlers.world import Bridge, World
 from stowplan.kube import config, session
 from stowplan.model import objects
@@ -66,6 +66,8 @@ class Operator:
         world: the scheduling loop; called in the event loop that ``run`` is called in.
         policy_of: the key of the policy that governs a pod, or ""; called for each change of a pod.
         timing: how often to look.
+        on_run: told of each reconcile, in the operator's thread.
+        on_request: told of each request, in the operator's thread; not of kopf's own watches.
         qps: client-side limit of requests a second; 0 is unlimited.
         now: the time, UTC.
 
@@ -80,12 +82,16 @@ class Operator:
         policy_of: Callable[[PodInfo], str],
         *,
         timing: Timing,
+        on_run: OnRun,
+        on_request: session.RequestObserver,
         qps: float = 0.0,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self.target = target
         self.world = world
         self.timing = timing
+        self.on_run = on_run
+        self.on_request = on_request
         self.qps = qps
         self.now = now
         self._policy_of = policy_of
@@ -206,7 +212,7 @@ class _Inside:
         self._task = asyncio.current_task()
         if self._stopped.is_set():
             return
-        async with session.Api(self._owner.target, qps=self._owner.qps) as api:
+        async with session.Api(self._owner.target, qps=self._owner.qps, observe=self._owner.on_request) as api:
             self._build(api)
             try:
                 watched = asyncio.Event()
@@ -231,9 +237,10 @@ class _Inside:
         observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
         controller = ClusterController(api, observer, now=self._owner.now, resync=resync)
         often = Pace(gap=self._owner.timing.policy_status)
-        self._everything = WorkQueue("policies", self._policies.refresh, pace=Pace(), workers=1)
-        self._clusters = WorkQueue("clusters", controller.reconcile, pace=Pace(), workers=self._owner.timing.workers)
-        self._statuses = WorkQueue("policy status", self._policies.tell, pace=often, workers=1)
+        told, crowd = self._owner.on_run, self._owner.timing.workers
+        self._everything = WorkQueue("policies", self._policies.refresh, pace=Pace(), workers=1, on_run=told)
+        self._clusters = WorkQueue("clusters", controller.reconcile, pace=Pace(), workers=crowd, on_run=told)
+        self._statuses = WorkQueue("policy status", self._policies.tell, pace=often, workers=1, on_run=told)
         self._everything.wake(EVERYTHING, after=0)
 
     async def _tell_ready(self, watched: asyncio.Event) -> None:

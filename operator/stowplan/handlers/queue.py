@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -20,6 +21,11 @@ log = structlog.get_logger(__name__)
 
 Work = Callable[[str], Awaitable[float | None]]
 """Works on a key; returns the seconds until it wants to be called again at the latest, None where the key is gone."""
+
+
+Result = Literal["success", "error", "defect"]
+OnRun = Callable[[str, Result, float], None]
+"""Told of each run: of which queue, how it ended, and the seconds that it took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +51,14 @@ class WorkQueue:
         work: what to do with a key.
         pace: how fast.
         workers: keys worked on at the same time at most.
+        on_run: told of each run; not of one that was cancelled.
     """
 
-    def __init__(self, name: str, work: Work, *, pace: Pace, workers: int) -> None:
+    def __init__(self, name: str, work: Work, *, pace: Pace, workers: int, on_run: OnRun) -> None:
         self._name = name
         self._work = work
         self._pace = pace
+        self._on_run = on_run
         self._slots = asyncio.Semaphore(workers)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -99,16 +107,21 @@ class WorkQueue:
 
     async def _attempt(self, key: str) -> float | None:
         """Do the work; the boundary at which a failure of one key is kept from the others."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
         try:
             delay = await self._work(key)
         except StowplanError as error:
+            self._on_run(self._name, "error", clock() - started)
             pause = self._pause(key)
             log.warning("reconcile failed", controller=self._name, key=key, error=str(error), retry=round(pause, 1))
             return pause
         except Exception:
+            self._on_run(self._name, "defect", clock() - started)
             pause = self._pause(key)
             log.exception("defect in reconcile", controller=self._name, key=key, retry=round(pause, 1))
             return pause
+        self._on_run(self._name, "success", clock() - started)
         self._failing.pop(key, None)
         return delay
 

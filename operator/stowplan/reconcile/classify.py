@@ -13,9 +13,8 @@ from enum import Enum
 
 from stowplan.api import cluster as api
 from stowplan.api import common
-from stowplan.model import objects
 from stowplan.reconcile import specs
-from stowplan.reconcile.observed import NodeView, Observed, Pod, condition, controller, parse_time
+from stowplan.reconcile.observed import Claim, NodeView, Observed, Pod, condition, controller, parse_time
 
 
 class State(Enum):
@@ -78,7 +77,7 @@ class Member:
     identity: specs.Identity
     name: str
     pod: Pod | None
-    claims: tuple[objects.PersistentVolumeClaim, ...]
+    claims: tuple[Claim, ...]
     state: State
     reason: str
     node: NodeView | None
@@ -174,12 +173,12 @@ def majority(size: int) -> int:
     return size // 2 + 1 if size else 0
 
 
-def released(claim: objects.PersistentVolumeClaim) -> bool:
+def released(claim: Claim) -> bool:
     """Whether the claim's member was scaled away."""
     return specs.ANNOTATION_RELEASED in claim.metadata.annotations
 
 
-def leaving(claim: objects.PersistentVolumeClaim) -> bool:
+def leaving(claim: Claim) -> bool:
     """Whether the claim is being deleted."""
     return claim.metadata.deletion_timestamp is not None
 
@@ -187,7 +186,7 @@ def leaving(claim: objects.PersistentVolumeClaim) -> bool:
 def fleet(observed: Observed) -> tuple[Group, ...]:
     """All members, by node set: first those of the spec in its order, then sets that are no longer in it."""
     pods: dict[specs.Identity, Pod] = {}
-    claims: dict[specs.Identity, list[objects.PersistentVolumeClaim]] = {}
+    claims: dict[specs.Identity, list[Claim]] = {}
     for pod in observed.pods:
         identity = specs.identity(pod.metadata)
         if identity is not None and pod.metadata.name == specs.pod_name(observed.cluster.metadata.name, identity):
@@ -228,7 +227,7 @@ def _member(
     observed: Observed,
     identity: specs.Identity,
     pod: Pod | None,
-    claims: Iterable[objects.PersistentVolumeClaim],
+    claims: Iterable[Claim],
     revision: str,
 ) -> Member:
     node = observed.nodes.get(pod.spec.node_name) if pod is not None else None

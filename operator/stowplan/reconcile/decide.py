@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stowplan.reconcile import placement, repair, revisions, rollout, scaling
+from stowplan.reconcile import placement, repair, resizing, revisions, rollout, scaling
 from stowplan.reconcile.actions import CheckTemplate
 from stowplan.reconcile.classify import Group, Member
 from stowplan.reconcile.observed import Observed
@@ -38,14 +38,14 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
     held_by = "" if settled else "the disruption budget is being changed"
     repair.metadata(observed, groups, draft)
     for group in groups:
-        repair.expand(group, draft)
+        resizing.expand(group, draft)
         repair.pods(observed, group, now, draft)
         repair.stranded(observed, group, draft)
         scaling.clean(observed, group, draft)
     leaves = _shrink(observed, groups, draft, held_by=held_by)
     for group in groups:
         scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
-    rollout.roll(observed, groups, draft, held_by=held_by)
+    rollout.roll(observed, groups, now, draft, held_by=held_by)
     revisions.keep(observed, groups, draft)
     plan = draft.finish()
     return _paused(plan) if observed.cluster.spec.paused else plan

@@ -77,6 +77,21 @@ class Pod(objects.KubeObject):
     status: PodStatus = msgspec.field(default_factory=PodStatus)
 
 
+class ClaimStatus(Struct):
+    """How a claim is."""
+
+    phase: str = "Pending"
+    capacity: objects.Quantities = {}
+    conditions: list[TimedCondition] = []
+
+
+class Claim(objects.KubeObject):
+    """A claim that carries the cluster's label."""
+
+    spec: objects.PersistentVolumeClaimSpec = msgspec.field(default_factory=objects.PersistentVolumeClaimSpec)
+    status: ClaimStatus = msgspec.field(default_factory=ClaimStatus)
+
+
 class BudgetSpec(Struct):
     """A PodDisruptionBudget's spec."""
 
@@ -206,7 +221,7 @@ class Observed:
     cluster: StatefulCluster
     service: objects.KubeObject | None = None
     pods: tuple[Pod, ...] = ()
-    claims: tuple[objects.PersistentVolumeClaim, ...] = ()
+    claims: tuple[Claim, ...] = ()
     budgets: tuple[Budget, ...] = ()
     revisions: tuple[Revision, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict)

@@ -7,11 +7,11 @@ from datetime import datetime
 from stowplan.api import cluster as api
 from stowplan.api import common
 from stowplan.api.base import seconds
-from stowplan.model import objects, quantity
+from stowplan.model import objects
 from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Create, Delete, Kind, Patch
 from stowplan.reconcile.classify import Group, Member, State, age, leaving
-from stowplan.reconcile.observed import Budget, Observed, controller
+from stowplan.reconcile.observed import Budget, Claim, Observed, controller
 from stowplan.reconcile.plan import Draft, Problem
 
 FAILED_PAUSE = 10.0
@@ -118,7 +118,7 @@ def _pod_metadata(observed: Observed, member: Member, draft: Draft) -> None:
         ))  # fmt: skip
 
 
-def _claim_owner(observed: Observed, claim: objects.PersistentVolumeClaim, draft: Draft) -> None:
+def _claim_owner(observed: Observed, claim: Claim, draft: Draft) -> None:
     cluster = observed.cluster
     owned = observed.owns(claim)
     wanted = cluster.spec.persistent_volume_claim_retention_policy.when_deleted == "Delete"
@@ -131,27 +131,6 @@ def _claim_owner(observed: Observed, claim: objects.PersistentVolumeClaim, draft
         kind="PersistentVolumeClaim", name=claim.metadata.name, uid=claim.metadata.uid,
         body={"metadata": {"ownerReferences": [reference]}}, why=f"whenDeleted is {'Delete' if wanted else 'Retain'}",
     ))  # fmt: skip
-
-
-def expand(group: Group, draft: Draft) -> None:
-    """Claims grow with their template; they never shrink."""
-    if group.spec is None:
-        return
-    sizes = {each.metadata.name: each.spec.resources.requests.storage for each in group.spec.volume_claim_templates}
-    for member in group.members:
-        for claim in member.claims:
-            wanted = sizes.get(claim.metadata.name.removesuffix(f"-{member.name}"))
-            have = claim.spec.resources.requests.get("storage")
-            if wanted is None or have is None or leaving(claim) or quantity.value(wanted) <= quantity.value(have):
-                continue
-            change = f"grow from {have} to {wanted}"
-            if claim.status.phase != "Bound":
-                draft.hold(claim.metadata.name, change, "the claim is not bound yet")
-            else:
-                draft.do(Patch(
-                    kind="PersistentVolumeClaim", name=claim.metadata.name, uid=claim.metadata.uid, why=change,
-                    body={"spec": {"resources": {"requests": {"storage": wanted}}}},
-                ))  # fmt: skip
 
 
 def pods(observed: Observed, group: Group, now: datetime, draft: Draft) -> None:

@@ -9,14 +9,17 @@ replaced whatever the order is, so a broken rollout is rolled back (or forward) 
 
 from __future__ import annotations
 
-from stowplan.reconcile import specs
+from datetime import datetime
+
+from stowplan.reconcile import resizing, specs
 from stowplan.reconcile.actions import CheckTemplate, Delete, Evict
 from stowplan.reconcile.classify import Group, Member, State, majority
 from stowplan.reconcile.observed import Observed
 from stowplan.reconcile.plan import Draft
 
 WHY = "it has an older template"
-CHANGE = "replace the pod: it has an older template"
+REMOUNT = "its volume grows when it is mounted anew"
+CHANGE = f"replace the pod: {WHY}"
 _REPAIRED = frozenset({State.LOST, State.FAILED, State.SUCCEEDED, State.UNREACHABLE})
 """States that ``repair`` sees to."""
 
@@ -48,21 +51,25 @@ def outdated(observed: Observed, group: Group) -> list[Member]:
     return sorted(found, key=lambda member: (member.ready, -member.ordinal))
 
 
-def roll(observed: Observed, groups: tuple[Group, ...], draft: Draft, *, held_by: str) -> None:
-    """Replace outdated members, as many as may go now.
+def roll(observed: Observed, groups: tuple[Group, ...], now: datetime, draft: Draft, *, held_by: str) -> None:
+    """Replace outdated members and those whose volumes wait for it, as many as may go now.
 
     Args:
         observed: the cluster.
         groups: its members.
+        now: the time, UTC.
         draft: where the writes go.
         held_by: what keeps running members from being replaced now; "" where nothing does.
     """
     before = ""
     for group in ordered(observed, groups):
         todo = outdated(observed, group)
+        todo += [member for member in resizing.to_remount(group, now, draft) if member not in todo]
         if observed.cluster.spec.update_strategy.type == "OnDelete":
             for member in todo:
-                draft.hold(member.name, CHANGE, "updateStrategy.type is OnDelete: delete the pod")
+                draft.hold(
+                    member.name, f"replace the pod: {_why(member)}", "updateStrategy.type is OnDelete: delete the pod"
+                )
             continue
         if todo:
             _roll_group(observed, group, todo, draft, held_by=held_by, before=before)
@@ -90,7 +97,10 @@ def _roll_group(
         held_by = f"SchedulingPolicy {observed.missing_policy} not found"
     allowed = limit(observed, group)
     unavailable = group.size - group.ready
-    unfinished = unavailable - sum(member.live and member.outdated and not member.ready for member in group.members)
+    ends = [
+        member for member in group.members if member.live and not member.ready and (member.outdated or member in todo)
+    ]
+    unfinished = unavailable - len(ends)
     for member in todo:
         if member.state in _REPAIRED:
             continue
@@ -103,12 +113,16 @@ def _roll_group(
         elif counts and unfinished >= max(1, allowed):
             why = why or _waiting(group)
         if why:
-            draft.hold(member.name, CHANGE, why)
+            draft.hold(member.name, f"replace the pod: {_why(member)}", why)
         else:
-            evicted = Evict(name=member.name, uid=uid, why=WHY)
-            draft.do(evicted if member.placed else Delete(kind="Pod", name=member.name, uid=uid, why=WHY))
+            evicted = Evict(name=member.name, uid=uid, why=_why(member))
+            draft.do(evicted if member.placed else Delete(kind="Pod", name=member.name, uid=uid, why=_why(member)))
             unavailable += member.ready
             unfinished += counts
+
+
+def _why(member: Member) -> str:
+    return WHY if member.outdated else REMOUNT
 
 
 def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int) -> str:
@@ -131,5 +145,6 @@ def _waiting(group: Group) -> str:
     """Whom the next step waits for."""
     waited = next((member for member in group.members if not member.ready), None)
     if waited is None:
-        return f"{group.size - len(group.members)} members are not there yet"
+        missing = group.size - len(group.members)
+        return f"{missing} members are not there yet" if missing else "another member goes first"
     return f"{waited.name} is not ready: {waited.reason}"

@@ -12,11 +12,10 @@ from itertools import count
 from typing import Final
 
 from stowplan.api.policy import FailureDomain
-from stowplan.model import objects
 from stowplan.reconcile import revisions, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
-from stowplan.reconcile.observed import Observed, controller
+from stowplan.reconcile.observed import Claim, Observed, controller
 from stowplan.reconcile.placement import victim
 from stowplan.reconcile.plan import Draft
 
@@ -64,7 +63,7 @@ def shrink(
     return leaves
 
 
-def _mark(claim: objects.PersistentVolumeClaim, value: str | None, why: str) -> Patch:
+def _mark(claim: Claim, value: str | None, why: str) -> Patch:
     return Patch(
         kind=CLAIM,
         name=claim.metadata.name,
@@ -74,7 +73,7 @@ def _mark(claim: objects.PersistentVolumeClaim, value: str | None, why: str) -> 
     )
 
 
-def doomed(observed: Observed, claim: objects.PersistentVolumeClaim) -> bool:
+def doomed(observed: Observed, claim: Claim) -> bool:
     """Whether the claim of a member that was scaled away is to be deleted: promised then, and still asked for."""
     policy = observed.cluster.spec.persistent_volume_claim_retention_policy
     return policy.when_scaled == "Delete" == claim.metadata.annotations.get(specs.ANNOTATION_RELEASED)
@@ -148,7 +147,7 @@ def _create(observed: Observed, choice: revisions.Choice, ordinal: int, member: 
     choice.given(spec)
 
 
-def _blocked(observed: Observed, member: Member | None, claims: list[objects.PersistentVolumeClaim]) -> str:
+def _blocked(observed: Observed, member: Member | None, claims: list[Claim]) -> str:
     if observed.missing_policy:
         return f"SchedulingPolicy {observed.missing_policy} not found"
     if member is not None and member.state is not State.MISSING:
@@ -165,7 +164,7 @@ def _blocked(observed: Observed, member: Member | None, claims: list[objects.Per
     return ""
 
 
-def _foreign(observed: Observed, claim: objects.PersistentVolumeClaim) -> bool:
+def _foreign(observed: Observed, claim: Claim) -> bool:
     return controller(claim) is not None and not observed.owns(claim)
 
 
