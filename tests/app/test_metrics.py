@@ -37,7 +37,7 @@ def everything() -> metrics.Metrics:
     measured.preemption(2)
     measured.bind("bound", 0.004)
     measured.loop_lag(0.001)
-    measured.reconcile("StatefulCluster", "changed", 0.1)
+    measured.reconcile("clusters", "success", 0.1)
     measured.api_request("POST", "pods/binding", 201, 0.004)
     measured.attach(
         metrics.Sources(
@@ -125,7 +125,7 @@ def test_what_was_reported_is_what_is_scraped() -> None:
     assert samples["stowplan_binds_in_flight"] == {of(): 4}
     assert samples["stowplan_watch_age_seconds"] == {of(resource="pods"): 1.5}
     assert samples["stowplan_leader"] == {of(): 1}
-    assert samples["stowplan_reconcile_total"] == {of(kind="StatefulCluster", result="changed"): 1}
+    assert samples["stowplan_reconcile_total"] == {of(controller="clusters", result="success"): 1}
     assert samples["stowplan_api_requests_total"] == {of(method="POST", resource="pods/binding", code="201"): 1}
 
 

@@ -46,6 +46,17 @@ class Work:
         return self.delay
 
 
+def queue_of(work: Work, *, workers: int, runs: list[tuple[str, str]] | None = None) -> WorkQueue:
+    """A queue that works fast."""
+
+    def ran(name: str, result: str, seconds: float) -> None:
+        assert seconds >= 0
+        if runs is not None:
+            runs.append((name, result))
+
+    return WorkQueue("test", work, pace=FAST, workers=workers, on_run=ran)
+
+
 async def until(work: Work, key: str, runs: int) -> None:
     """Return when the key was worked on so often, and nothing is worked on now."""
     await work.wait(lambda: work.runs[key] >= runs and not work.now)
@@ -53,7 +64,7 @@ async def until(work: Work, key: str, runs: int) -> None:
 
 async def test_wake_ups_of_one_key_are_joined() -> None:
     work = Work()
-    queue = WorkQueue("test", work, pace=FAST, workers=1)
+    queue = queue_of(work, workers=1)
     work.go.set()
     for _ in range(5):
         queue.wake("a")
@@ -64,7 +75,7 @@ async def test_wake_ups_of_one_key_are_joined() -> None:
 
 async def test_a_key_that_is_woken_while_it_is_worked_on_is_worked_on_once_more_and_never_twice_at_a_time() -> None:
     work = Work()
-    queue = WorkQueue("test", work, pace=FAST, workers=3)
+    queue = queue_of(work, workers=3)
     queue.wake("a")
     await work.started.wait()
     queue.wake("a")
@@ -79,7 +90,7 @@ async def test_a_key_that_is_woken_while_it_is_worked_on_is_worked_on_once_more_
 
 async def test_keys_are_worked_on_side_by_side_up_to_the_number_of_workers() -> None:
     work = Work()
-    queue = WorkQueue("test", work, pace=FAST, workers=2)
+    queue = queue_of(work, workers=2)
     queue.wake_all(["a", "b", "c"])
     await work.wait(lambda: work.now == 2)
     await asyncio.sleep(0.01)
@@ -95,7 +106,7 @@ async def test_a_failure_is_tried_again_and_keeps_nobody_else_from_working(error
     work = Work()
     work.go.set()
     work.errors.append(error)
-    queue = WorkQueue("test", work, pace=FAST, workers=1)
+    queue = queue_of(work, workers=1)
     queue.wake("a")
     await until(work, "a", 2)
     queue.wake("b")
@@ -105,7 +116,7 @@ async def test_a_failure_is_tried_again_and_keeps_nobody_else_from_working(error
 async def test_a_key_comes_back_after_the_time_that_it_asked_for() -> None:
     work = Work(delay=0.001)
     work.go.set()
-    queue = WorkQueue("test", work, pace=FAST, workers=1)
+    queue = queue_of(work, workers=1)
     queue.wake("a")
     await until(work, "a", 3)
     queue.close()
@@ -114,7 +125,7 @@ async def test_a_key_comes_back_after_the_time_that_it_asked_for() -> None:
 async def test_an_earlier_wake_up_goes_before_a_later_one_and_a_later_one_delays_nothing() -> None:
     work = Work()
     work.go.set()
-    queue = WorkQueue("test", work, pace=FAST, workers=1)
+    queue = queue_of(work, workers=1)
     queue.wake("a", after=60)
     queue.wake("a", after=0)
     queue.wake("a", after=60)
@@ -123,7 +134,7 @@ async def test_an_earlier_wake_up_goes_before_a_later_one_and_a_later_one_delays
 
 async def test_nothing_runs_after_it_was_closed() -> None:
     work = Work(delay=0.0)
-    queue = WorkQueue("test", work, pace=FAST, workers=1)
+    queue = queue_of(work, workers=1)
     queue.wake("a")
     await work.started.wait()
     queue.wake("b", after=0.001)
@@ -132,3 +143,15 @@ async def test_nothing_runs_after_it_was_closed() -> None:
     await work.wait(lambda: not work.now)
     await asyncio.sleep(0.01)
     assert work.runs == {"a": 1}
+
+
+async def test_each_run_is_told_of_with_its_end() -> None:
+    work = Work()
+    work.go.set()
+    work.errors = [ZeroDivisionError(), ApiUnreachable("no answer")]
+    runs: list[tuple[str, str]] = []
+    queue = queue_of(work, workers=1, runs=runs)
+    queue.wake("a")
+    await work.wait(lambda: len(runs) >= 2 and work.runs["a"] == 3)
+    await asyncio.sleep(0)
+    assert runs == [("test", "error"), ("test", "defect"), ("test", "success")]

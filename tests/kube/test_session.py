@@ -43,6 +43,7 @@ class Server:
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
+        self.observed: list[tuple[str, str, int | None]] = []
         self.credentials: config.Credentials = config.Anonymous()
         self.url = ""
 
@@ -58,7 +59,11 @@ class Server:
 
     def api(self, *, attempts: int = 4, seconds: float = 5.0, qps: float = 0.0) -> session.Api:
         cluster = config.Cluster(server=self.url, tls=None, credentials=self.credentials)
-        return session.Api(cluster, attempts=attempts, timeout=seconds, qps=qps)
+        return session.Api(cluster, attempts=attempts, timeout=seconds, qps=qps, observe=self.observe)
+
+    def observe(self, method: str, resource: str, code: int | None, seconds: float, /) -> None:
+        assert seconds >= 0
+        self.observed.append((method, resource, code))
 
 
 @pytest.fixture
@@ -246,3 +251,39 @@ async def test_client_side_limit_spreads_requests(server: Server) -> None:
         await asyncio.gather(*[api.get("/x", msgspec.Raw) for _ in range(30)])
 
     assert loop.time() - started >= 0.45
+
+
+async def test_each_sending_is_observed_with_its_resource_and_its_answer(server: Server) -> None:
+    server.answers = [failure(500), (0, {}, b""), OK]
+    pods = "/api/v1/namespaces/prod/pods"
+    async with server.api() as api:
+        await api.get(pods, msgspec.Raw, params={"limit": "5"})
+        async with api.stream(pods, params={"watch": "1"}, idle=5) as chunks:
+            assert server.observed[-1] == ("GET", "pods", 200)
+            assert b"".join([chunk async for chunk in chunks]) == OK[2]
+        server.answers = [(201, {}, b"{}")]
+        await api.post(f"{pods}/db-0/binding", {}, msgspec.Raw)
+        server.answers = [failure(410)]
+        with pytest.raises(Gone):
+            async with api.stream(pods, params={"watch": "1"}, idle=5):
+                pass
+
+    assert server.observed == [
+        ("GET", "pods", 500),
+        ("GET", "pods", None),
+        ("GET", "pods", 200),
+        ("GET", "pods", 200),
+        ("POST", "pods/binding", 201),
+        ("GET", "pods", 410),
+    ]
+
+
+async def test_watch_that_finds_no_server_is_observed_once(unused_tcp_port_factory: Callable[[], int]) -> None:
+    server = Server()
+    server.url = f"http://127.0.0.1:{unused_tcp_port_factory()}"
+    async with server.api() as api:
+        with pytest.raises(ApiUnreachable):
+            async with api.stream("/api/v1/nodes", params={"watch": "1"}, idle=5):
+                pass
+
+    assert server.observed == [("GET", "nodes", None)]

@@ -149,12 +149,14 @@ class Metrics:
             exponential(0.001, 2, 14),
         )
         self._reconciles = _Children(counter(
-            "stowplan_reconcile_total", "Reconciliations of an object, by its kind and the result.", "kind", "result",
+            "stowplan_reconcile_total",
+            "Reconciliations of an object, by the result: 'error' is tried again, 'defect' is one.",
+            "controller", "result",
         ))  # fmt: skip
         self._reconcile_seconds = _Children(histogram(
             "stowplan_reconcile_duration_seconds",
             "Time of one reconciliation, its writes included.",
-            exponential(0.001, 2, 14), "kind",
+            exponential(0.001, 2, 14), "controller",
         ))  # fmt: skip
         self._requests = _Children(counter(
             "stowplan_api_requests_total",
@@ -209,10 +211,10 @@ class Metrics:
         """A timer of the event loop came late by so much."""
         self._loop_lag.observe(seconds)
 
-    def reconcile(self, kind: str, result: str, seconds: float) -> None:
-        """An object of ours was reconciled."""
-        self._reconciles[kind, result].inc()
-        self._reconcile_seconds[kind,].observe(seconds)
+    def reconcile(self, controller: str, result: str, seconds: float) -> None:
+        """A controller has looked at an object of ours and done what was to do."""
+        self._reconciles[controller, result].inc()
+        self._reconcile_seconds[controller,].observe(seconds)
 
     def api_request(self, method: str, resource: str, code: int | None, seconds: float) -> None:
         """The API server answered a request, or did not (``code`` None)."""

@@ -139,7 +139,7 @@ class _Process:
     async def _connected(self) -> AsyncIterator[session.Api]:
         connection = self._settings.client_connection
         self._cluster = await config.load(kubeconfig=connection.kubeconfig, context=self._context)
-        async with session.Api(self._cluster, qps=connection.qps) as api:
+        async with session.Api(self._cluster, qps=connection.qps, observe=self._measured.api_request) as api:
             yield api
 
     async def _schedule(self, api: session.Api, tasks: asyncio.TaskGroup) -> None:
@@ -164,7 +164,8 @@ class _Process:
 
     async def _elect(self, api: session.Api, watched: feed.Feed) -> None:
         chosen = self._settings.leader_election
-        async with session.Api(self._cluster) as own:  # no crowd of other requests before the renewal
+        # A connection of its own: no crowd of other requests before the renewal.
+        async with session.Api(self._cluster, observe=self._measured.api_request) as own:
             elector = lease.Elector(
                 own,
                 namespace=chosen.resource_namespace or _namespace(),
@@ -234,6 +235,8 @@ class _Process:
             seen,
             seen.policy_of,
             timing=operator.Timing(),
+            on_run=self._measured.reconcile,
+            on_request=self._measured.api_request,
             qps=self._settings.client_connection.qps,
         )
         watched.on_pod = operating.pod_changed

@@ -50,6 +50,17 @@ class Resource(Generic[K_co]):
         return self.path(obj.metadata.namespace, obj.metadata.name, subresource)
 
 
+def named(path: str) -> str:
+    """Which resource a path asks for, as RBAC names it: ``pods``, ``pods/binding``; ``none`` for ``/version``, say."""
+    parts = path.partition("?")[0].split("/")
+    rest = parts[4:] if parts[1] == "apis" else parts[3:]
+    if len(rest) > 2 and rest[0] == "namespaces":
+        rest = rest[2:]
+    if not rest:
+        return "none"
+    return f"{rest[0]}/{rest[2]}" if len(rest) > 2 else rest[0]
+
+
 PODS: Final = Resource(kind="Pod", plural="pods", type=objects.Pod)
 NODES: Final = Resource(kind="Node", plural="nodes", namespaced=False, type=objects.Node)
 NAMESPACES: Final = Resource(kind="Namespace", plural="namespaces", namespaced=False, type=objects.Namespace)

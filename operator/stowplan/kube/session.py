@@ -16,9 +16,10 @@ import asyncio
 import contextlib
 import os
 import ssl
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -26,7 +27,7 @@ import yarl
 
 from stowplan import __version__
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, Gone, NotFound
-from stowplan.kube import config, http, pacing
+from stowplan.kube import config, http, pacing, resources
 
 T = TypeVar("T")
 
@@ -62,6 +63,24 @@ def error_of(status: Status) -> ApiError:
     return _ERRORS.get(status.code, ApiError)(status.code, status.reason, message)
 
 
+class RequestObserver(Protocol):
+    """Told of every request, each time that it is sent."""
+
+    def __call__(self, method: str, resource: str, code: int | None, seconds: float, /) -> None:
+        """It was answered; a watch is answered when it is established.
+
+        Args:
+            method: the HTTP method.
+            resource: as ``resources.named`` tells it.
+            code: the HTTP status; None where no answer came.
+            seconds: from the request to its answer.
+        """
+
+
+def _unobserved(method: str, resource: str, code: int | None, seconds: float, /) -> None:
+    """Nobody counts."""
+
+
 class Api:
     """A connection pool to one API server; use as ``async with Api(cluster) as api``.
 
@@ -72,6 +91,7 @@ class Api:
         connections: requests in flight at most; more wait for their turn.
         qps: client-side limit in requests per second; 0 is unlimited (the server's own fairness rules).
         user_agent: how we appear in audit logs.
+        observe: told of every request.
     """
 
     def __init__(
@@ -83,12 +103,14 @@ class Api:
         connections: int = 200,
         qps: float = 0.0,
         user_agent: str = f"stowplan/{__version__}",
+        observe: RequestObserver = _unobserved,
     ) -> None:
         self._cluster = cluster
         self._seconds = timeout
         self._attempts = attempts
         self._connections = connections
         self._limiter = pacing.Limiter(rate=qps, burst=max(1, int(qps)))
+        self._observe = observe
         # Compressed lists cost both sides more CPU than a local network is worth.
         self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._session: aiohttp.ClientSession | None = None
@@ -263,12 +285,20 @@ class Api:
     ) -> tuple[int, str, bytes]:
         """Send it once: status, Retry-After and body of the answer."""
         headers = self._headers_for(data, content_type)
-        if self._pool is not None:
-            got = await self._pool.send(method, target, headers=headers, body=data, seconds=seconds)
-            return got.status, got.headers.get(b"retry-after", b"").decode("latin-1"), got.body
-        limit = aiohttp.ClientTimeout(total=seconds)
-        async with self._open(method, target, limit=limit, data=data, headers=headers) as response:
-            return response.status, response.headers.get("Retry-After", ""), await response.read()
+        started = time.monotonic()
+        code: int | None = None
+        try:
+            if self._pool is not None:
+                got = await self._pool.send(method, target, headers=headers, body=data, seconds=seconds)
+                code = got.status
+                return code, got.headers.get(b"retry-after", b"").decode("latin-1"), got.body
+            limit = aiohttp.ClientTimeout(total=seconds)
+            async with self._open(method, target, limit=limit, data=data, headers=headers) as response:
+                body = await response.read()
+                code = response.status
+                return code, response.headers.get("Retry-After", ""), body
+        finally:
+            self._observe(method, resources.named(target), code, time.monotonic() - started)
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, *, params: Mapping[str, str], idle: float) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -285,15 +315,21 @@ class Api:
         """
         await self._limiter.wait()
         limit = aiohttp.ClientTimeout(total=None, connect=30, sock_connect=10, sock_read=idle)
+        started = time.monotonic()
+        code: int | None = None
         try:
             target = f"{path}?{urllib.parse.urlencode(params)}"
             async with self._open("GET", target, limit=limit, headers=self._headers_for(None, JSON)) as response:
+                code = response.status
+                self._observe("GET", resources.named(path), code, time.monotonic() - started)
                 if response.status >= 400:
                     if response.status == 401:
                         await self._cluster.credentials.refused()
                     raise _failure(response.status, await response.read())
                 yield response.content.iter_any()
         except _LOST as error:
+            if code is None:
+                self._observe("GET", resources.named(path), None, time.monotonic() - started)
             raise self._unreachable(error, idle) from error
 
     def _headers_for(self, data: bytes | None, content_type: str) -> dict[str, str]:
