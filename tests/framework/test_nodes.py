@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.builders import node, pod, snapshot
 
 from stowplan import errors
@@ -31,11 +33,37 @@ def test_what_is_kept_is_worked_out_again_only_for_nodes_that_changed() -> None:
     assert double.asked == [100]
     there = pod("p", on="n7")
     nodes.add_pod(there)
-    nodes.add_pod(pod("q", on="n8"))
+    nodes.add_pod(pod("q", on="n8", cpu="2"))
     assert np.flatnonzero(nodes.kept("key", double)).tolist() == [7, 8]
     nodes.remove_pod(there.uid)
     assert np.flatnonzero(nodes.kept("key", double)).tolist() == [8]
-    assert double.asked == [100, 2, 1]
+    assert double.asked == [100, 1, 1, 1]
+
+
+def test_nodes_that_look_the_same_are_worked_out_once() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(100))
+    double = Counting(nodes)
+    nodes.kept("key", double)
+    for i in range(20):
+        nodes.add_pod(pod(f"p{i}", on=f"n{i}"))
+        assert np.flatnonzero(nodes.kept("key", double)).tolist() == list(range(i + 1))
+    assert double.asked == [100, 1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["1", "2", "500m"]), st.booleans()), max_size=60))
+def test_what_is_kept_is_what_would_be_worked_out_now(steps: list[tuple[int, str, bool]]) -> None:
+    nodes = snapshot(node(f"n{i}", cpu=str(4 + i // 2)) for i in range(6))
+
+    def look(rows: RowIndex) -> Small:
+        free = nodes.allocatable[0, rows] - nodes.requested[0, rows]
+        return (free // 100 + nodes.nonzero[1, rows]).astype(np.uint8)
+
+    for number, (row, cpu, stays) in enumerate(steps):
+        there = pod(f"p{number}", on=f"n{row}", cpu=cpu)
+        nodes.add_pod(there)
+        if not stays:
+            nodes.remove_pod(there.uid)
+        assert nodes.kept("key", look).tolist() == look(slice(0, 6)).tolist()
 
 
 def test_a_heartbeat_changes_nothing_and_less_allocatable_does() -> None:
