@@ -46,6 +46,7 @@ class ClusterEvent(enum.Enum):
     CSI_DRIVER = "CSIDriverUpdate"
     CSI_CAPACITY = "CSIStorageCapacityUpdate"
     VOLUME_ATTACHMENT = "VolumeAttachmentUpdate"
+    VOLUMES_RELEASED = "AssumedVolumesRelease"
     POLICY = "PolicyUpdate"
 
 

@@ -10,6 +10,7 @@ the nodes, their labels and taints, the namespaces, the policies or the set of a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar, cast
 
@@ -62,6 +63,7 @@ class Snapshot(NodeTable):
         self._counters_of: dict[PodClass, tuple[PodCounter, ...]] = {}
         self._memo: dict[Hashable, object] = {}
         self._priorities: Priorities | None = None
+        self._tiers: dict[int, int] = {}
 
     # ------------------------------------------------------------ what plugins read
 
@@ -110,6 +112,10 @@ class Snapshot(NodeTable):
         kept.used = True
         return kept
 
+    def lowest_priority(self) -> float:
+        """The lowest priority of all pods on nodes; infinity where there are none."""
+        return min(self._tiers, default=math.inf)
+
     # ------------------------------------------------------------ nodes
 
     def put_node(self, node: objects.Node) -> None:
@@ -154,6 +160,7 @@ class Snapshot(NodeTable):
     def add_pod(self, pod: PodInfo) -> None:
         """Counts a pod on ``pod.node_name``. It must not be counted already."""
         self.pods[pod.uid] = pod
+        self._tiers[pod.priority] = self._tiers.get(pod.priority, 0) + 1
         row = self.row_of.get(pod.node_name)
         if row is None:
             self.orphans.setdefault(pod.node_name, {})[pod.uid] = pod
@@ -165,6 +172,9 @@ class Snapshot(NodeTable):
         pod = self.pods.pop(uid, None)
         if pod is None:
             return None
+        self._tiers[pod.priority] -= 1
+        if not self._tiers[pod.priority]:
+            del self._tiers[pod.priority]
         row = self.row_of.get(pod.node_name)
         if row is None:
             waiting = self.orphans.get(pod.node_name, {})
@@ -235,6 +245,7 @@ class Snapshot(NodeTable):
         twin._requested = self._requested.copy()
         twin._nonzero = self._nonzero.copy()
         twin.pods = dict(self.pods)
+        twin._tiers = dict(self._tiers)
         twin.on_node = [dict(each) for each in self.on_node]
         twin.orphans = {name: dict(each) for name, each in self.orphans.items()}
         twin.required_anti_terms = dict(self.required_anti_terms)
@@ -278,6 +289,8 @@ class Snapshot(NodeTable):
         terms = ("required_anti_terms", "required_terms", "preferred_terms", "preferred_anti_terms")
         wrong.extend(each for each in terms if getattr(self, each) != getattr(fresh, each))
         wrong.extend(self.volumes.differences(self, fresh.volumes, fresh))
+        if self._tiers != fresh._tiers:
+            wrong.append("priorities")
         if self._priorities is not None and self._priorities.differs(self, fresh.priorities(), fresh):
             wrong.append("requests by priority")
         return wrong

@@ -130,7 +130,7 @@ def claim_of(raw: objects.PersistentVolumeClaim) -> Claim:
         key=raw.key,
         name=meta.name,
         uid=meta.uid,
-        storage_class=meta.annotations.get(BETA_STORAGE_CLASS, spec.storage_class_name or ""),
+        storage_class=storage_class_of(raw),
         volume=spec.volume_name,
         bound=bool(spec.volume_name) and BIND_COMPLETED in meta.annotations,
         size=None if asked is None else min(quantity.value(asked), MAX_SIZE),
@@ -149,7 +149,7 @@ def volume_of(raw: objects.PersistentVolume) -> Volume:
     reference = spec.claim_ref
     return Volume(
         name=meta.name,
-        storage_class=meta.annotations.get(BETA_STORAGE_CLASS, spec.storage_class_name),
+        storage_class=storage_class_of(raw),
         size=min(quantity.value(spec.capacity.get("storage", 0)), MAX_SIZE),
         traits=_traits(spec),
         labels=meta.labels,
@@ -162,6 +162,11 @@ def volume_of(raw: objects.PersistentVolume) -> Volume:
         handle=spec.csi.volume_handle if spec.csi else "",
         zones=zones_of(meta.labels),
     )
+
+
+def storage_class_of(raw: objects.PersistentVolume | objects.PersistentVolumeClaim) -> str:
+    """The name of its StorageClass, or ""."""
+    return raw.metadata.annotations.get(BETA_STORAGE_CLASS, raw.spec.storage_class_name or "")
 
 
 def zones_of(labels: dict[str, str]) -> Zones:

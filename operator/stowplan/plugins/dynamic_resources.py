@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from stowplan.framework.events import ClusterEvent
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
@@ -15,8 +17,12 @@ class DynamicResources:
     """Refuse pods with resource claims: to place them without their devices would be worse than not at all."""
 
     name = "DynamicResources"
-    requeue_on = frozenset({ClusterEvent.POD_UPDATED})
+    requeue_on: frozenset[ClusterEvent] = frozenset()  # but a change of the pod itself
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | None:  # noqa: ARG002
         """Refuses the pod; no eviction can help it."""
         return Refusal(REASON) if pod.cls.resource_claims else None
+
+    def alike(self, pod: PodInfo) -> Hashable:  # noqa: ARG002
+        """All of them wait for the same."""
+        return ()

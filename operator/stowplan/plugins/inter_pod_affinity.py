@@ -8,15 +8,15 @@ of the terms' selectors already. Pods that are being deleted count until they ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Apart, Model, Near, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
-from stowplan.plugins import domains, reasons
+from stowplan.plugins import domains, hints, reasons
 from stowplan.plugins.inter_pod_affinity_score import Votes
 from stowplan.plugins.predicates import Carries, Kind, MeetsAll, meant_by
 
@@ -72,8 +72,8 @@ class InterPodAffinity:
             ClusterEvent.POD_ADDED,
             ClusterEvent.POD_REMOVED,
             ClusterEvent.POD_LABELS,
-            ClusterEvent.POD_UPDATED,
             ClusterEvent.NODE_ADDED,
+            ClusterEvent.NODE_REMOVED,  # the pods on it count no more
             ClusterEvent.NODE_LABELS,
             ClusterEvent.NAMESPACE,
         }
@@ -117,6 +117,16 @@ class InterPodAffinity:
                 ready = tally.counts > 0
                 model.add(Near(AFFINITY, tally.places, who, whom, ready, first=near.nobody_near))
 
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The class: terms of running pods may be about any of its labels."""
+        return pod.cls
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the event is about nodes, or pods that matter, and a node that the pod chooses is acceptable now."""
+        return _concerns(event, pod.cls, nodes) and hints.may_accept(
+            self, pod, nodes, among=hints.chosen(pod.cls, nodes)
+        )
+
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""
         cls = pod.cls
@@ -148,6 +158,18 @@ class InterPodAffinity:
 
     def _neighbours(self, cls: PodClass, nodes: Snapshot) -> Neighbours:
         return nodes.once((Neighbours, cls), lambda: _neighbours(cls, nodes))
+
+
+def _concerns(event: Happening, cls: PodClass, nodes: Snapshot) -> bool:
+    """Whether an event may change which nodes are near enough, or far enough, for pods of a class."""
+    old, new = event.of(PodInfo)
+    if old is None and new is None:
+        return True
+    # one to be near to, or the last one of them has gone and this one may be the first; or one to be away from
+    if hints.recounts(event, [MeetsAll(cls.affinity), *(MeetsAll((term,)) for term in cls.anti_affinity)], nodes):
+        return True
+    averse = () if old is None else old.cls.anti_affinity
+    return any(meant_by(cls, term, nodes) for term in averse)
 
 
 def _neighbours(cls: PodClass, nodes: Snapshot) -> Neighbours:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
 from stowplan.framework import matching, normalize
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Refusal, Reject
-from stowplan.model import selectors
+from stowplan.model import objects, selectors
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins.args import NodeAffinityArgs
 
@@ -21,7 +21,7 @@ class NodeAffinity:
 
     name = "NodeAffinity"
     static = True
-    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POLICY})
+    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS})
 
     def __init__(self, args: NodeAffinityArgs) -> None:
         self._required = args.added_required
@@ -53,12 +53,28 @@ class NodeAffinity:
         wanted = matching.required_mask(pod.cls, nodes)
         yield Reject(enforced & ~wanted, "node(s) didn't match Pod's node affinity/selector", UNRESOLVABLE)
 
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The nodes that the pod asks for."""
+        return (pod.cls.node_selector, pod.cls.node_affinity)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+        """Whether the node is one that the pod asks for now, and was not before."""
+        old, new = event.of(objects.Node)
+        return new is not None and self._admits(pod.cls, new) and (old is None or not self._admits(pod.cls, old))
+
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """The sum of the weights of the preferred terms that match, scaled to the best node."""
         if not pod.cls.preferred_nodes and not self._preferred:
             return None
         raw = nodes.once((self, pod.cls), lambda: self._weights(pod.cls, nodes))
         return normalize.default_normalize(raw[rows], reverse=False)
+
+    def _admits(self, cls: PodClass, node: objects.Node) -> bool:
+        name, labels = node.metadata.name, node.metadata.labels
+        own = () if cls.node_affinity is None else (cls.node_affinity,)
+        return all(each.allows(labels.get(each.key)) for each in cls.node_selector) and all(
+            each.matches(labels, name) for each in (*self._required, *own)
+        )
 
     def _weights(self, cls: PodClass, nodes: Snapshot) -> Scores:
         raw: Scores = np.zeros(len(nodes), dtype=np.int64)

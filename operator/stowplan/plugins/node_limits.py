@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Model, Room, which
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import hints
 from stowplan.plugins.policy_rules import Cap, Governed, NodeLimitRules
 
 
@@ -29,10 +30,8 @@ class NodeLimits:
             ClusterEvent.POD_REMOVED,
             ClusterEvent.POD_SCALED_DOWN,
             ClusterEvent.POD_LABELS,
-            ClusterEvent.POD_UPDATED,
             ClusterEvent.NODE_ADDED,
             ClusterEvent.NODE_ALLOCATABLE,
-            ClusterEvent.POLICY,
         }
     )
 
@@ -55,6 +54,18 @@ class NodeLimits:
             # whole numbers: amounts up to 2**53 times a denominator of at most 1000 fit into int64
             mask = wanted * cap.denominator > nodes.allocatable[index] * cap.numerator
             yield Reject(mask, self._over(cap))
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """What the pod asks for."""
+        return pod.cls.ask
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the limits leave room for the pod on that node now."""
+        if hints.may_evict(pod, nodes):
+            return True
+        only = hints.only(event, nodes)
+        key = (self, pod.cls.ask)
+        return only is not None and event.once(key, lambda: hints.accepts(self, pod, nodes, among=only))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """The limits, for all of the pods that a node gets."""

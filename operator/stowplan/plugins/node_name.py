@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
@@ -30,3 +30,11 @@ class NodeName:
         if row is not None:
             others[row] = False
         yield Reject(others, "node(s) didn't match the requested node name", UNRESOLVABLE)
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The node that the pod names."""
+        return pod.node_name
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+        """Whether it is that node."""
+        return event.node == pod.node_name

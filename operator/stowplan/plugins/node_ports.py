@@ -7,9 +7,9 @@ Source: kubernetes v1.36.3 ``plugins/nodeports/node_ports.go`` and kube-schedule
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
@@ -55,6 +55,15 @@ class NodePorts:
         for port in ports[1:]:
             taken |= nodes.count(UsesPort(port)) > 0
         yield Reject(taken, TAKEN)
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The ports that the pod wants."""
+        return pod.cls.ports
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether it is a new node, or a pod has left that had one of the ports."""
+        old, _ = event.of(PodInfo)
+        return old is None or any(UsesPort(port).matches(old.cls, nodes) for port in pod.cls.ports)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Pods that want the same port, each on a node of its own."""

@@ -7,17 +7,17 @@ Source: kubernetes v1.36.3 ``plugins/noderesources/fit.go``, ``least_allocated.g
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Model, Room
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, UNSCHEDULABLE, Reject, Verdict
-from stowplan.model import requests
+from stowplan.model import objects, requests
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import usage
 from stowplan.plugins.args import FitArgs, ShapePoint, Strategy
@@ -54,7 +54,6 @@ class NodeResourcesFit:
             ClusterEvent.NODE_ALLOCATABLE,
             ClusterEvent.POD_REMOVED,
             ClusterEvent.POD_SCALED_DOWN,
-            ClusterEvent.POD_UPDATED,
         }
     )
 
@@ -78,6 +77,23 @@ class NodeResourcesFit:
         """The same, were so much less requested."""
         checks = self._checks(pod.cls.requests)
         return Verdict(self.name, rejects=tuple(_rejects(checks, _verdicts(checks, nodes, slice(None), freed))))
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """What the pod asks for."""
+        return pod.cls.ask
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether there is more now of what the pod asks for, and enough of it on that node.
+
+        What pods use that the pod could evict counts as free. (kube-scheduler tries again after any removal of a pod,
+        and after a change of a node that would be large enough if it were empty.)
+        """
+        row = nodes.row_of.get(event.node)
+        if row is None or not self._grew(pod.cls, event):
+            return False
+        evicts = pod.preemption_policy != "Never"
+        key = (self, pod.cls.ask, pod.priority, evicts)
+        return event.once(key, lambda: self._has_room(pod, nodes, row, evicts=evicts))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
         """The weighted mean over the resources."""
@@ -103,6 +119,30 @@ class NodeResourcesFit:
             amounts=np.array(list(wanted.values()), dtype=np.int64)[:, None],
             shifts=(2 * (np.arange(len(wanted)) % _PER_BYTE)).astype(np.uint8)[:, None],
         )
+
+    def _grew(self, cls: PodClass, event: Happening) -> bool:
+        """Whether what an event changed includes anything that pods of the class ask for; a pod more is one thing."""
+        before, after = event.of(objects.Node)
+        if before is not None and after is not None:
+            old, new = requests.amounts(before.status.allocatable), requests.amounts(after.status.allocatable)
+            return any(new.get(name, 0) > old.get(name, 0) for name in ("pods", *cls.requests))
+        pod, scaled = event.of(PodInfo)
+        if pod is not None and scaled is not None:
+            return any(scaled.cls.requests.get(name, 0) < pod.cls.requests.get(name, 0) for name in cls.requests)
+        return True
+
+    def _has_room(self, pod: PodInfo, nodes: Snapshot, row: int, *, evicts: bool) -> bool:
+        """Whether the pod fits on a node, without the pods that it could evict."""
+        checks = nodes.once((self, pod.cls.ask), lambda: self._checks(pod.cls.requests))
+        indices = [nodes.resources.get(name, -1) for name in checks.resources]
+        lower = [each for each in nodes.on_node[row].values() if evicts and each.priority < pod.priority]
+        for name, index, amount in zip(checks.resources, indices, checks.amounts[:, 0].tolist(), strict=True):
+            if index < 0:
+                return False
+            evictable = len(lower) if name == "pods" else sum(each.cls.requests.get(name, 0) for each in lower)
+            if amount > nodes.allocatable[index, row] - nodes.requested[index, row] + evictable:
+                return False
+        return True
 
     def _is_ignored(self, resource: str) -> bool:
         group, _, _ = resource.partition("/")

@@ -7,17 +7,18 @@ on which the driver is not installed is not rejected) and without the translatio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
 from stowplan.framework.attachments import DriverVolume
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Model, Room
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import hints, volume_hints
 
 REASON = "node(s) exceed max volume count"
 
@@ -28,7 +29,16 @@ class NodeVolumeLimits:
     name = "NodeVolumeLimits"
     alone = True
     requeue_on = frozenset(
-        {ClusterEvent.CSI_NODE, ClusterEvent.POD_REMOVED, ClusterEvent.CLAIM, ClusterEvent.VOLUME_ATTACHMENT}
+        {
+            ClusterEvent.NODE_ADDED,
+            ClusterEvent.CSI_NODE,
+            ClusterEvent.POD_ADDED,
+            ClusterEvent.POD_REMOVED,
+            ClusterEvent.CLAIM,
+            ClusterEvent.VOLUME,
+            ClusterEvent.STORAGE_CLASS,
+            ClusterEvent.VOLUME_ATTACHMENT,
+        }
     )
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
@@ -55,6 +65,24 @@ class NodeVolumeLimits:
                 over = found if over is None else over | found
         if over is not None:
             yield Reject(over, REASON)
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The claims."""
+        return volume_hints.alike(pod)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether it is about the pod's own claims, or what it leaves of the limits is enough there now."""
+        if volume_hints.own_claim(pod, event) or volume_hints.own_volume(pod, event, nodes):
+            return True
+        if event.kind is ClusterEvent.POD_ADDED:  # a volume that is on the node already does not come on top
+            _, added = event.of(PodInfo)
+            return added is not None and volume_hints.share(pod, added)
+        if event.kind in (ClusterEvent.CLAIM, ClusterEvent.VOLUME, ClusterEvent.STORAGE_CLASS):
+            return volume_hints.in_use(event, nodes) and hints.may_accept(self, pod, nodes)
+        gone, _ = event.of(PodInfo)
+        only = hints.only(event, nodes)
+        concerned = only is not None and (gone is None or bool(gone.claims))
+        return concerned and hints.may_accept(self, pod, nodes, among=only)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """The limit of each driver, for the volumes that one of the pods alone has."""

@@ -10,17 +10,18 @@ a pod without constraints of its own is neither filtered nor scored here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.events import NODE_CHANGES, ClusterEvent, Happening
 from stowplan.framework.joint import Even, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
+from stowplan.model import objects
 from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
-from stowplan.plugins import domains, inclusion, reasons
+from stowplan.plugins import domains, hints, inclusion, reasons
 from stowplan.plugins.pod_topology_spread_score import Scoring
 from stowplan.plugins.predicates import SpreadsWith
 
@@ -74,8 +75,6 @@ class PodTopologySpread:
         ClusterEvent.POD_REMOVED,
         ClusterEvent.POD_TERMINATING,
         ClusterEvent.POD_LABELS,
-        ClusterEvent.POD_UPDATED,
-        ClusterEvent.POLICY,
     }
 
     relents = True
@@ -104,6 +103,23 @@ class PodTopologySpread:
             who = np.zeros(len(pods), dtype=np.bool_)
             who[members] = True
             model.add(limit.joint(who, pods, nodes))
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The constraints, the nodes that the pod wishes for, and in which of the constraints it counts itself."""
+        cls = pod.cls
+        hard = tuple(each for each in cls.spread if each.required)
+        itself = tuple(each.selector.matches(cls.labels) for each in hard)
+        return (cls.namespace, hard, itself, inclusion.wishes(cls, self._added))
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the event is about nodes or pods that count, and a node that the pod wishes for is acceptable now."""
+        hard = [each for each in pod.cls.spread if each.required]
+        if event.kind in NODE_CHANGES:
+            concerned = _concerns(event, hard)
+        else:
+            counted = [SpreadsWith(pod.namespace, each.selector) for each in hard]
+            concerned = hints.recounts(event, counted, nodes)
+        return concerned and hints.may_accept(self, pod, nodes, among=hints.wished(pod.cls, nodes, self._added))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """100 where the fewest pods are, by the constraints with ScheduleAnyway."""
@@ -135,6 +151,16 @@ class PodTopologySpread:
             return None
         wish = inclusion.wishes(cls, self._added)
         return nodes.once((Scoring, cls.namespace, soft, wish), lambda: Scoring(nodes, cls.namespace, soft, wish))
+
+
+def _concerns(event: Happening, constraints: Iterable[SpreadConstraint]) -> bool:
+    """Whether the change of a node can mean anything to any of the constraints."""
+    old, new = event.of(objects.Node)
+    if event.kind is ClusterEvent.NODE_TAINTS:
+        return any(each.honor_taints for each in constraints)
+    return any(
+        each.topology_key in node.metadata.labels for each in constraints for node in (old, new) if node is not None
+    )
 
 
 def _limits(

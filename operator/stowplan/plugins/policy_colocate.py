@@ -6,16 +6,17 @@ the label of the domain is near nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.events import NODE_CHANGES, Happening
 from stowplan.framework.joint import Model, Near, which
 from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
 from stowplan.model.pods import PodClass, PodInfo
-from stowplan.plugins import domains
+from stowplan.plugins import domains, hints
 from stowplan.plugins.policy_rules import ColocateRule, InNamespace
 from stowplan.plugins.policy_score import weighted
 from stowplan.plugins.policy_spread import REQUEUE_ON
@@ -58,6 +59,20 @@ class PolicyColocate:
             for index in range(len(pods)):
                 model.forbid(name, index, ~group.present)
             model.add(Near(name, tally.places, everyone, whom, tally.counts > 0, first=tally.empty))
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The namespace, the rules by which the pod may be the first, and the nodes that it chooses."""
+        cls = pod.cls
+        first = tuple(rule.near.matches(cls.labels) for rule in self._rules if rule.required)
+        return (cls.namespace, first, cls.node_selector, cls.node_affinity)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the event is about nodes or pods to be near to, and a node is acceptable now."""
+        if event.kind not in NODE_CHANGES:
+            wanted = [InNamespace(pod.namespace, rule.near) for rule in self._rules if rule.required]
+            if not hints.recounts(event, wanted, nodes):
+                return False
+        return hints.may_accept(self, pod, nodes, among=hints.chosen(pod.cls, nodes))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Preferred rules: 100 in a domain with any of the pods to be near."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from stowplan.framework.events import ClusterEvent
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
@@ -13,7 +15,7 @@ class PolicyMissing:
     """Refuse the pods that name a policy, themselves or by their StatefulCluster, until there is one."""
 
     name = "PolicyMissing"
-    requeue_on = frozenset({ClusterEvent.POLICY, ClusterEvent.POD_UPDATED})
+    requeue_on: frozenset[ClusterEvent] = frozenset()  # but a change of the policies, which wakes everybody
 
     def __init__(self, policy: str) -> None:
         self._policy = policy
@@ -21,3 +23,7 @@ class PolicyMissing:
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal:  # noqa: ARG002
         """Refuses the pod; no eviction can help it."""
         return Refusal(f"waiting for SchedulingPolicy {self._policy}, which does not exist")
+
+    def alike(self, pod: PodInfo) -> Hashable:  # noqa: ARG002
+        """All of them wait for the same policy."""
+        return ()

@@ -6,16 +6,17 @@ pods that are being deleted count until they are gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.events import NODE_CHANGES, Happening
 from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
 from stowplan.model.pods import PodClass, PodInfo
-from stowplan.plugins import domains
+from stowplan.plugins import domains, hints
 from stowplan.plugins.policy_rules import SeparateRule
 from stowplan.plugins.policy_score import weighted
 from stowplan.plugins.policy_spread import REQUEUE_ON
@@ -54,6 +55,19 @@ class PolicySeparate:
                 others = which(rule.away_from.matches(pod.cls.labels) for pod in pods)
                 places = domains.grouping(nodes, rule.domain.key).places
                 model.add(Apart(rule.broken("separate", rule.domain.name), places, some, others))
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The pods that the pod must keep away from, and the nodes that it chooses."""
+        avoided = tuple(rule.avoided(pod.cls) for rule in self._rules if rule.required)
+        return (avoided, pod.cls.node_selector, pod.cls.node_affinity)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the event is about nodes or pods to keep away from, and a node is acceptable now."""
+        if event.kind not in NODE_CHANGES:
+            avoided = [each for rule in self._rules if rule.required for each in rule.avoided(pod.cls)]
+            if not hints.recounts(event, avoided, nodes):
+                return False
+        return hints.may_accept(self, pod, nodes, among=hints.chosen(pod.cls, nodes))
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Preferred rules: 100 where nobody is to be kept away from, half with one such pod, a third with two."""

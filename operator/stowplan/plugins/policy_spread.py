@@ -10,17 +10,17 @@ domain; with ``within`` a value inside a value of the broader label is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-from stowplan.framework.events import NODE_CHANGES, ClusterEvent
+from stowplan.framework.events import NODE_CHANGES, ClusterEvent, Happening
 from stowplan.framework.joint import Model
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
 from stowplan.model.pods import PodClass, PodInfo
-from stowplan.plugins import inclusion, own_volumes
+from stowplan.plugins import hints, inclusion, own_volumes, volume_hints
 from stowplan.plugins.group_size import Sizes
 from stowplan.plugins.outages import Outage
 from stowplan.plugins.policy_rules import Governed, SpreadRule
@@ -32,8 +32,6 @@ REQUEUE_ON = NODE_CHANGES | {
     ClusterEvent.POD_REMOVED,
     ClusterEvent.POD_TERMINATING,
     ClusterEvent.POD_LABELS,
-    ClusterEvent.POD_UPDATED,
-    ClusterEvent.POLICY,
 }
 """What may bring other pods, other domains or other rules."""
 
@@ -49,7 +47,11 @@ class PolicySpread:
     """
 
     name = "PolicySpread"
-    requeue_on = REQUEUE_ON
+    requeue_on = REQUEUE_ON | {
+        ClusterEvent.POD_PENDING,  # a larger group may have more pods in a domain
+        ClusterEvent.CLAIM,  # rules give way to volumes
+        ClusterEvent.VOLUME,
+    }
     relents = True
 
     def __init__(
@@ -105,6 +107,22 @@ class PolicySpread:
                 model.add(rule)
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The groups that the pod is in, the nodes that it wishes for, and its claims."""
+        groups = tuple(rule.counted(pod.cls) for rule in self._rules if rule.required)
+        return (groups, inclusion.wishes(pod.cls, self._added), volume_hints.alike(pod))
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether the event is about nodes, pods of a group or the pod's volumes, and a node is acceptable now."""
+        if event.kind in NODE_CHANGES:
+            concerned = True
+        elif event.kind in (ClusterEvent.CLAIM, ClusterEvent.VOLUME):
+            concerned = volume_hints.own_claim(pod, event) or volume_hints.own_volume(pod, event, nodes)
+        else:
+            groups = [rule.counted(pod.cls) for rule in self._rules if rule.required]
+            concerned = hints.recounts(event, groups, nodes)
+        return concerned and hints.may_accept(self, pod, nodes, among=hints.wished(pod.cls, nodes, self._added))
+
         """Points by how well each rule is kept, weighted."""
         return weighted(
             (layout.rule.weight, layout.points(rows, self._size(layout.rule, counted, nodes)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
 from stowplan.framework import normalize
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
@@ -24,21 +24,30 @@ class TaintToleration:
 
     name = "TaintToleration"
     static = True
-    requeue_on = frozenset(
-        {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS, ClusterEvent.POD_UPDATED, ClusterEvent.POLICY}
-    )
+    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS})
 
     def __init__(self, args: TolerationArgs) -> None:
         self._added = args.added_tolerations
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
         """Rejects nodes with an untolerated NoSchedule or NoExecute taint."""
-        tolerated = (*pod.cls.tolerations, *self._added)
+        yield Reject(
+            nodes.taints.where(lambda taints: not self._bears(pod.cls, taints or ())),
+            "node(s) had untolerated taint(s)",
+            UNRESOLVABLE,
+        )
 
-        def untolerated(taints: _Taints) -> bool:
-            return tolerations.first_untolerated(taints or (), tolerated, _HARD) is not None
+    def alike(self, pod: PodInfo) -> Hashable:
+        """What the pod tolerates."""
+        return pod.cls.tolerations
 
-        yield Reject(nodes.taints.where(untolerated), "node(s) had untolerated taint(s)", UNRESOLVABLE)
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+        """Whether the pod tolerates the node now, and did not before."""
+        old, new = event.of(objects.Node)
+        bears = self._bears
+        return (
+            new is not None and bears(pod.cls, new.spec.taints) and (old is None or not bears(pod.cls, old.spec.taints))
+        )
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
         """100 less the share of untolerated PreferNoSchedule taints; 100 everywhere where there are none."""
@@ -46,6 +55,9 @@ class TaintToleration:
         if raw is None:
             return np.full(len(rows), 100, dtype=np.int64)
         return normalize.default_normalize(raw[rows], reverse=True)
+
+    def _bears(self, cls: PodClass, taints: Sequence[objects.Taint]) -> bool:
+        return tolerations.first_untolerated(taints, (*cls.tolerations, *self._added), _HARD) is None
 
     def _soft_taints(self, cls: PodClass, nodes: Snapshot) -> Scores | None:
         """int64[node]: untolerated PreferNoSchedule taints; None where no node has one."""

@@ -12,18 +12,20 @@ Source: kubernetes v1.36.3 ``plugins/volumebinding/volume_binding.go`` and ``bin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework import storage as parsed
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Model
 from stowplan.framework.plugin import SKIP, BindVolume, CycleState, PreBindWrite, ProvisionClaim, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
 from stowplan.framework.storage import Claim
+from stowplan.model import objects
 from stowplan.model.pods import PodInfo
-from stowplan.plugins import volume_masks, volume_matching, volume_scoring
+from stowplan.plugins import volume_hints, volume_masks, volume_matching, volume_scoring
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.plugins.volume_matching import Choices
 from stowplan.plugins.volume_provisioning import Provisioning
@@ -68,18 +70,17 @@ class VolumeBinding:
 
     name = "VolumeBinding"
     alone = True
-    # POD_REMOVED: also said when a pod in flight gives back the volumes and the space that were held for it
     requeue_on = frozenset(
         {
             ClusterEvent.STORAGE_CLASS,
             ClusterEvent.CLAIM,
             ClusterEvent.VOLUME,
             ClusterEvent.NODE_ADDED,
+            ClusterEvent.NODE_REMOVED,  # what was promised to it is free in pools that others share
             ClusterEvent.NODE_LABELS,
-            ClusterEvent.CSI_NODE,
             ClusterEvent.CSI_DRIVER,
             ClusterEvent.CSI_CAPACITY,
-            ClusterEvent.POD_REMOVED,
+            ClusterEvent.VOLUMES_RELEASED,
         }
     )
 
@@ -167,6 +168,50 @@ class VolumeBinding:
             together = Together(claims, nodes, self._args)
             for rule in (*together.volumes(NO_VOLUME), *together.shared(NO_VOLUME), *together.space(NO_SPACE)):
                 model.add(rule)
+
+    # ------------------------------------------------------------ what can help
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The claims."""
+        return volume_hints.alike(pod)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether it can change what the pod's volumes can be, or are made from, and a node is acceptable now."""
+        return self._concerns(event, pod, nodes) and self._accepts(pod, nodes)
+
+    def _concerns(self, event: Happening, pod: PodInfo, nodes: Snapshot) -> bool:
+        if volume_hints.own_claim(pod, event) or volume_hints.own_volume(pod, event, nodes):
+            return True
+        unbound = {claim.storage_class for claim in volume_hints.claims(pod, nodes) if not claim.bound}
+        local = {each.storage_class for each in self._args.local_capacity}
+        if local & unbound:  # they may share the space of all the others
+            unbound |= local
+        match event.new or event.old:
+            case objects.PersistentVolumeClaim() as claim:
+                return parsed.storage_class_of(claim) in unbound
+            case objects.PersistentVolume() as volume:
+                return event.new is not None and parsed.storage_class_of(volume) in unbound
+            case objects.StorageClass() as storage_class:
+                return storage_class.metadata.name in unbound
+            case objects.CSIDriver() as driver:
+                classes = (nodes.volumes.classes.get(each) for each in unbound)
+                return any(each is not None and each.provisioner == driver.metadata.name for each in classes)
+            case objects.CSIStorageCapacity() as pool:
+                return event.new is not None and pool.storage_class_name in unbound
+        if event.kind is ClusterEvent.NODE_ALLOCATABLE:
+            return bool(local & unbound)
+        return event.kind is not ClusterEvent.VOLUMES_RELEASED or bool(unbound)
+
+    def _accepts(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """Whether any node is acceptable as it is; evictions change nothing about that."""
+        state = CycleState()
+        answer = self.pre_filter(pod, nodes, state)
+        if answer is not None:
+            return answer is SKIP
+        left = np.ones(len(nodes), dtype=np.bool_)
+        for reject in self.filter(pod, nodes, state):
+            left &= ~reject.mask
+        return bool(left.any())
 
     # ------------------------------------------------------------ scores
 

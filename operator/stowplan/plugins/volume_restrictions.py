@@ -5,17 +5,18 @@ Source: kubernetes v1.36.3 ``plugins/volumerestrictions/volume_restrictions.go``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
 from stowplan.framework import disks
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Refusal, Reject
 from stowplan.framework.storage import READ_WRITE_ONCE_POD
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import volume_hints
 
 DISK_CONFLICT = "node(s) had no available disk"
 CLAIM_IN_USE = (
@@ -27,7 +28,9 @@ class VolumeRestrictions:
     """Keep pods apart that use the same disk, and from claims that another pod has for itself."""
 
     name = "VolumeRestrictions"
-    requeue_on = frozenset({ClusterEvent.POD_REMOVED, ClusterEvent.NODE_ADDED, ClusterEvent.CLAIM})
+    requeue_on = frozenset(
+        {ClusterEvent.POD_REMOVED, ClusterEvent.NODE_ADDED, ClusterEvent.NODE_REMOVED, ClusterEvent.CLAIM}
+    )
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:
         """Looks whether a ReadWriteOncePod claim is in use; refuses pods whose claims do not exist."""
@@ -55,3 +58,20 @@ class VolumeRestrictions:
             yield Reject(taken, DISK_CONFLICT)
         if state[self.name]:
             yield Reject(~taken, CLAIM_IN_USE)
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The claims."""
+        return volume_hints.alike(pod)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+        """Whether a pod has left that used the same claim or disk, or it is about the pod's own claim or a node."""
+        if event.kind is ClusterEvent.CLAIM:
+            return volume_hints.own_claim(pod, event)
+        gone, _ = event.of(PodInfo)
+        if gone is None:
+            return True
+        return volume_hints.share(pod, gone) or not _disks(gone).isdisjoint(_disks(pod))
+
+
+def _disks(pod: PodInfo) -> set[disks.Disk]:
+    return {disk for volume in pod.volumes for disk, _ in disks.disks_of(volume)}

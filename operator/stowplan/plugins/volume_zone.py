@@ -5,16 +5,18 @@ Source: kubernetes v1.36.3 ``plugins/volumezone/volume_zone.go``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
 from stowplan.framework.storage import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONE_LABELS, Zones
+from stowplan.model import objects
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import volume_hints
 
 REASON = "node(s) had no available volume zone"
 
@@ -56,6 +58,22 @@ class VolumeZone:
         assert isinstance(zones, tuple)
         yield Reject(nodes.once((self.name, zones), lambda: _elsewhere(zones, nodes)), REASON, UNRESOLVABLE)
 
+
+    def alike(self, pod: PodInfo) -> Hashable:
+        """The claims."""
+        return volume_hints.alike(pod)
+
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether it is about the pod's own claims or volumes and what they are made by, or about a node."""
+        subject = event.new or event.old
+        match subject:
+            case objects.PersistentVolumeClaim():
+                return volume_hints.own_claim(pod, event)
+            case objects.PersistentVolume():
+                return volume_hints.own_volume(pod, event, nodes)
+            case objects.StorageClass():
+                return any(each.storage_class == subject.metadata.name for each in volume_hints.claims(pod, nodes))
+        return True
 
 def _zones(key: str, name: str, nodes: Snapshot) -> Zones | str:
     """The zones of a claim's volume, none where it is to be made yet, or why the pod cannot be placed."""

@@ -168,7 +168,13 @@ class ClusterCache:
 
 
 def _stored(item: StorageObject, old: StorageObject | None, new: StorageObject | None) -> Happening:
-    node = item.metadata.name if isinstance(item, objects.CSINode) else ""
+    match item:
+        case objects.CSINode():
+            node = item.metadata.name
+        case objects.VolumeAttachment():
+            node = item.spec.node_name
+        case _:
+            node = ""
     return Happening(_STORAGE_KINDS[type(item)], old, new, node=node)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from stowplan.framework.events import Happening
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Verdict
@@ -123,6 +123,8 @@ class Scheduler:
         happened = self.cache.forget(placed.pod)
         if retry:
             self.queue.failed(placed.queued, now)
+        if placed.writes:
+            happened += (Happening(ClusterEvent.VOLUMES_RELEASED, old=placed.pod),)
         self.happened(happened, now)
 
     def happened(self, events: Iterable[Happening], now: float) -> int:
