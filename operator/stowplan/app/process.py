@@ -148,6 +148,7 @@ class _Process:
             api, self._board, names=frozenset({self._settings.scheduler_name}), clock=CLOCK, on_change=self._wake
         )
         self._attach(watched)
+        self._board.on_change = self._wake
         for each in watched.reflectors:
             tasks.create_task(each.run())
         for each in watched.reflectors:

@@ -31,6 +31,10 @@ OUTAGE_LOOK: Final = 1.0
 """Seconds between two looks at the domains of rules that relax."""
 
 
+def _nobody() -> None:
+    """Nobody has to be told."""
+
+
 class PolicyBoard:
     """Joins policies and scheduler.
 
@@ -44,6 +48,7 @@ class PolicyBoard:
         scheduler: decides by the policies in force.
         policies: those.
         conduct: which plugins fail.
+        on_change: called when pods that wait may have been woken by a change of policies or outages.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class PolicyBoard:
     ) -> None:
         self._args = args
         self.conduct = args.conduct
+        self.on_change: Callable[[], None] = _nobody
         self._clock = clock
         self._backlog = profiles.Backlog()
         self._waiting: dict[str, PodClass] = {}
@@ -135,6 +141,7 @@ class PolicyBoard:
 
     def _changed(self) -> None:
         self.scheduler.happened([Happening(ClusterEvent.POLICY)], self._clock())
+        self.on_change()
 
     # ------------------------------------------------------------ pods that wait
 
