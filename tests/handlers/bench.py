@@ -18,7 +18,7 @@ from stowplan.handlers.clusters import ClusterController
 from stowplan.handlers.observer import Observer
 from stowplan.handlers.policies import EVERYTHING, PolicyController
 from stowplan.handlers.world import Bridge
-from stowplan.kube import config, session
+from stowplan.kube import config, events, session
 from stowplan.reconcile.observed import NodeView, Sight
 from stowplan.reconcile.policy_status import PolicyFacts
 
@@ -43,6 +43,9 @@ class FixedWorld:
 
     def sight(self, cluster: str, *, pods: Collection[str], nodes: Collection[str]) -> Sight:
         return Sight(nodes={name: view for name, view in self.nodes.items() if name in nodes})
+
+    def clusters_on(self, nodes: Collection[str]) -> set[str]:
+        return set()
 
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         return {key: frozenset(view.labels[key] for view in self.nodes.values() if key in view.labels) for key in keys}
@@ -100,10 +103,14 @@ class Bench:
             policies = PolicyController(client, self.world, bridge, now=now, on_change=nobody, resync=60)
             await policies.refresh(EVERYTHING)
             observer = Observer(client, self.world, bridge, policies.policies)
-            controller = ClusterController(client, observer, now=now, resync=60)
+            controller = ClusterController(client, observer, self.recorder(client), now=now, resync=60)
             with contextlib.suppress(Killed):
                 await controller.reconcile(self.key)
             return client.writes
+
+    def recorder(self, client: session.Api) -> events.Recorder:
+        """Events are noted, and nobody sends them: what is counted are the writes of the controllers."""
+        return events.Recorder(client, controller="stowplan.dev/operator", instance="test", busy=lambda: False)
 
     async def settle(self, *, allowed: int | None = None) -> Manifest:
         """Reconcile, and let the kubelets and everybody else work, until it is Ready and writes nothing more."""
@@ -119,6 +126,19 @@ class Bench:
         except Exception as error:
             error.add_note(str((await self.api.get(self.path)).get("status")))
             raise
+
+    async def events(self) -> list[Manifest]:
+        """The events about the cluster."""
+        found = await self.api.list(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
+        return [each for each in found if each["regarding"]["kind"] == "StatefulCluster"]
+
+    async def wait_event(self, reason_: str) -> Manifest:
+        """An event with this reason, once it is there."""
+
+        async def look() -> Manifest | None:
+            return next((each for each in await self.events() if each["reason"] == reason_), None)
+
+        return await wait_until(look, what=f"an event {reason_}", within=PATIENCE)
 
     async def names(self, collection: str) -> list[str]:
         found = await self.api.list(self._collection(collection), labelSelector=f"{LABEL_CLUSTER}=db")

@@ -10,6 +10,7 @@ import pytest
 from tests.controlplane.api import Api
 from tests.controlplane.nodes import Layout
 from tests.controlplane.plane import ControlPlane, Options
+from tests.handlers import audit
 from tests.handlers.bench import Bench, FixedWorld, node_views
 
 from stowplan.kube import config
@@ -20,8 +21,13 @@ CRDS = Path(__file__).parents[2] / "crds"
 @pytest.fixture(scope="session")
 def quiet_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """12 nodes, kube-scheduler, our CRDs, and nobody who looks after them."""
-    options = Options(layout=Layout(zones=3, power_domains=1, racks=2, hosts=2), scheduler=True)
-    with ControlPlane(tmp_path_factory.mktemp("quiet-plane"), options) as plane:
+    directory = tmp_path_factory.mktemp("quiet-plane")
+    options = Options(
+        layout=Layout(zones=3, power_domains=1, racks=2, hosts=2),
+        scheduler=True,
+        arguments={"kube-apiserver": audit.arguments(directory)},
+    )
+    with ControlPlane(directory, options) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "-l", "", "--all")
         yield plane

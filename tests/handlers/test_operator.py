@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.controlplane.api import Api
 from tests.controlplane.nodes import Manifest
+from tests.controlplane.plane import ControlPlane
+from tests.handlers import audit
 from tests.handlers.bench import PATIENCE, Bench, FixedWorld, node_set, said
 
 from stowplan.handlers.operator import Operator, OperatorFailed, Timing
+from stowplan.handlers.queue import OnRun
 from stowplan.kube import config
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
@@ -32,8 +36,10 @@ def unheard(*_: object) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(target: config.Cluster, world: FixedWorld, timing: Timing) -> AsyncIterator[Operator]:
-    operator = Operator(target, world, ungoverned, timing=timing, on_run=unheard, on_request=unheard)
+async def running(
+    target: config.Cluster, world: FixedWorld, timing: Timing, *, on_run: OnRun = unheard
+) -> AsyncIterator[Operator]:
+    operator = Operator(target, world, ungoverned, timing=timing, instance="test", on_run=on_run, on_request=unheard)
     task = asyncio.create_task(operator.run())
     try:
         await asyncio.to_thread(operator.ready.wait, PATIENCE)
@@ -60,22 +66,40 @@ async def test_a_cluster_becomes_ready_and_is_marked_by_nobody(
         await bench.api.wait(bench.path, lambda it: it["status"]["summary"]["ready"] == "3/3", within=PATIENCE)
 
 
-async def test_at_rest_it_writes_nothing(target: config.Cluster, world: FixedWorld, bench: Bench) -> None:
-    async with running(target, world, OFTEN):
-        await bench.create(node_set("data", 2, claim="zonal"))
+async def test_at_rest_nobody_writes_anything(
+    quiet_plane: ControlPlane, target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    runs: Counter[str] = Counter()
+    async with running(target, world, OFTEN, on_run=lambda name, *_: runs.update([name])):
+        await bench.create(node_set("data", 2, claim="zonal"), node_set("master", 3, quorum=True))
         await bench.api.wait(bench.path, ready, within=PATIENCE)
-        await bench.api.wait(bench.path, lambda it: said(it, "VolumesReady") == "True", within=PATIENCE)
-        before = await versions(bench)
-        await asyncio.sleep(3)  # six looks at everything
-        assert await versions(bench) == before
+        await bench.wait_event("AllMembersReady")
+        before = audit.writes(quiet_plane, bench.namespace)
+        assert f"patch {bench.path}/status" in before
+        looked = runs["clusters"]
+        await asyncio.sleep(6)
+        assert runs["clusters"] >= looked + 6, "it has looked again and again"
+        assert audit.writes(quiet_plane, bench.namespace) == before
 
 
-async def versions(bench: Bench) -> dict[str, str]:
-    found = [await bench.api.get(bench.path)]
-    for collection in ("pods", "persistentvolumeclaims", "services", "events"):
-        found += await bench.api.list(f"/api/v1/namespaces/{bench.namespace}/{collection}")
-    found += await bench.api.list(f"/apis/policy/v1/namespaces/{bench.namespace}/poddisruptionbudgets")
-    return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
+async def test_what_is_done_to_the_members_is_told_in_events(
+    target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    async with running(target, world, OFTEN):
+        await bench.create(node_set("data", 1, claim="zonal"), updateStrategy={"order": ["mster"]})
+        await bench.wait_event("AllMembersReady")
+        await bench.change(nodeSets=[node_set("data", 1, claim="zonal", image="v2")])
+        await bench.wait_event("SuccessfulDelete")
+        await bench.api.wait(bench.path, ready, within=PATIENCE)
+    told = {(each["type"], each["reason"], each["note"]) for each in await bench.events()}
+    assert {
+        ("Normal", "SuccessfulCreate", "created PersistentVolumeClaim vol-db-data-0"),
+        ("Normal", "SuccessfulCreate", "created Pod db-data-0"),
+        ("Normal", "SuccessfulDelete", "deleted Pod db-data-0: it has an older template"),
+        ("Normal", "AllMembersReady", "all 1 members are ready"),
+        ("Warning", "QuestionableSpec",
+         "spec.updateStrategy.order[0]: mster is neither a node set nor a role of one"),
+    } <= told  # fmt: skip
 
 
 async def test_what_the_scheduling_loop_sees_wakes_the_cluster(
@@ -119,4 +143,6 @@ async def test_it_leaves_no_thread_behind(target: config.Cluster, world: FixedWo
 async def test_a_defect_in_its_thread_ends_it_with_a_word(target: config.Cluster, world: FixedWorld) -> None:
     broken = Timing(workers=-1)
     with pytest.raises(OperatorFailed, match="the operator has stopped: "):
-        await Operator(target, world, ungoverned, timing=broken, on_run=unheard, on_request=unheard).run()
+        await Operator(
+            target, world, ungoverned, instance="test", timing=broken, on_run=unheard, on_request=unheard
+        ).run()

@@ -14,11 +14,19 @@ from stowplan.api.cluster import StatefulClusterSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, at one field."""
+    """One thing that is wrong, at one field.
+
+    Attributes:
+        field: its path.
+        message: what is wrong with it, and what to do.
+        blocks: the node set cannot be acted on.
+        node_set: the name of the node set that it is about; "" for none.
+    """
 
     field: str
     message: str
     blocks: bool
+    node_set: str = ""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -36,6 +44,7 @@ def _empty_templates(spec: StatefulClusterSpec) -> Iterator[Problem]:
                 field=f"spec.nodeSets[{position}].template.spec",
                 message="a pod needs at least one container: no member of this set can be made",
                 blocks=True,
+                node_set=node_set.name,
             )
 
 
@@ -51,6 +60,7 @@ def _shared_claims(cluster: str, spec: StatefulClusterSpec) -> Iterator[Problem]
                     field=f"spec.nodeSets[{position}].volumeClaimTemplates[{number}].metadata.name",
                     message=f"claims {stem}-<n> belong to the members of node set {owner} already: choose another name",
                     blocks=True,
+                    node_set=node_set.name,
                 )
 
 

@@ -107,6 +107,7 @@ class _Process:
         self._health = health.Health()
         self._identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         cache = ClusterCache()
+        args, *more = arguments.profiles(settings)
         self._board = board.PolicyBoard(
             cache,
             SchedulingQueue(
@@ -114,8 +115,9 @@ class _Process:
                 initial_backoff=settings.pod_initial_backoff_seconds,
                 max_backoff=settings.pod_max_backoff_seconds,
             ),
-            arguments.plugin_args(settings),
+            args,
             clock=CLOCK,
+            more=tuple(more),
         )
         self._loop: loop.SchedulingLoop | None = None
         self._started = False
@@ -145,7 +147,7 @@ class _Process:
     async def _schedule(self, api: session.Api, tasks: asyncio.TaskGroup) -> None:
         """Watches, waits for the lease, and then leads."""
         watched = feed.Feed(
-            api, self._board, names=frozenset({self._settings.scheduler_name}), clock=CLOCK, on_change=self._wake
+            api, self._board, names=frozenset(self._settings.scheduler_names), clock=CLOCK, on_change=self._wake
         )
         self._attach(watched)
         self._board.on_change = self._wake
@@ -184,7 +186,7 @@ class _Process:
         """Schedules and reconciles until cancelled."""
         recorder = events.Recorder(
             api,
-            controller=self._settings.scheduler_name,
+            controller=self._settings.scheduler_names[0],
             instance=self._identity,
             busy=lambda: self._loop is not None and self._loop.busy,
         )
@@ -192,7 +194,7 @@ class _Process:
         volumes = prebind.PreBinder(
             api,
             self._board.scheduler.cache.snapshot,
-            timeout=self._settings.bind_timeout.total_seconds(),
+            timeout=self._settings.volume_timeout.total_seconds(),
             clock=CLOCK,
         )
         scheduling = self._loop = loop.SchedulingLoop(
@@ -229,18 +231,21 @@ class _Process:
             writing.cancel()
 
     def _operator(self, watched: feed.Feed) -> operator.Operator:
-        """The controllers, told of every pod and of the claims."""
+        """The controllers, told of pods, nodes, budgets and claims."""
         seen = world.BoardWorld(self._board)
         operating = operator.Operator(
             self._cluster,
             seen,
             seen.policy_of,
             timing=operator.Timing(),
+            instance=self._identity,
             on_run=self._measured.reconcile,
             on_request=self._measured.api_request,
             qps=self._settings.client_connection.qps,
         )
         watched.on_pod = operating.pod_changed
+        watched.on_node = operating.node_changed
+        watched.on_budget = operating.object_changed
         return operating
 
     # ------------------------------------------------------------ health and metrics
@@ -290,7 +295,7 @@ class _Process:
         counts: Counter[tuple[str, str]] = Counter()
         for queued in self._board.scheduler.queue.pods():
             if queued.place is Place.UNSCHEDULABLE:
-                counts.update((plugin, self._settings.scheduler_name) for plugin in queued.rejected_by)
+                counts.update((plugin, queued.pod.scheduler_name) for plugin in queued.rejected_by)
         return counts
 
     def _wake(self) -> None:

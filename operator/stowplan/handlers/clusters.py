@@ -7,6 +7,7 @@ would miss, except the API server's verdicts on new pod templates, which are ask
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -14,14 +15,15 @@ from typing import Final
 import msgspec
 import structlog
 
-from stowplan.api.cluster import StatefulClusterStatus
+from stowplan.api import checks
+from stowplan.api.cluster import StatefulCluster, StatefulClusterStatus
 from stowplan.errors import NotFound
+from stowplan.handlers.announcing import Announcer
 from stowplan.handlers.executor import Executor, Outcome
 from stowplan.handlers.observer import CLUSTERS, Observer
-from stowplan.kube import pacing, session
+from stowplan.kube import events, pacing, session
 from stowplan.reconcile import classify, plan, status
 from stowplan.reconcile.decide import decide
-from stowplan.reconcile.observed import Observed
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +40,22 @@ class ClusterController:
     Args:
         api: the API server.
         observer: reads.
+        recorder: sends the events.
         now: the time, UTC.
         resync: seconds after which a cluster is looked at although nothing has woken it.
     """
 
-    def __init__(self, api: session.Api, observer: Observer, *, now: Callable[[], datetime], resync: float) -> None:
+    def __init__(
+        self,
+        api: session.Api,
+        observer: Observer,
+        recorder: events.Recorder,
+        *,
+        now: Callable[[], datetime],
+        resync: float,
+    ) -> None:
         self._api = api
+        self._recorder = recorder
         self._observer = observer
         self._now = now
         self._resync = resync
@@ -70,39 +82,34 @@ class ClusterController:
                 return None
             groups = classify.fleet(observed)
             decided = decide(observed, groups, self._now())
-            outcome = await Executor(self._api, observed.cluster, verdicts).run(decided.actions)
+            announcer = Announcer(self._recorder, observed.cluster)
+            outcome = await Executor(self._api, observed.cluster, verdicts, announcer).run(decided.actions)
             if not outcome.written:
                 break
         else:
             return AGAIN
-        await self._tell(key, observed, groups, decided, outcome)
+        said = status.status(observed, groups, _with_held(decided, outcome), tuple(outcome.refusals), self._now())
+        if said != observed.cluster.status:
+            await self._tell(observed.cluster, said)
         return self._next(key, decided, outcome)
 
-    async def _tell(
-        self,
-        key: str,
-        observed: Observed,
-        groups: tuple[classify.Group, ...],
-        decided: plan.Plan,
-        outcome: Outcome,
-    ) -> None:
-        """Write the status, if it says something new."""
-        said = plan.Plan(
-            actions=decided.actions,
-            pending=(*outcome.held, *decided.pending),
-            problems=decided.problems,
-            again_after=decided.again_after,
-        )
-        new = status.status(observed, groups, said, tuple(outcome.refusals), self._now())
-        if new == observed.cluster.status:
-            return
-        meta = observed.cluster.metadata
+    async def _tell(self, cluster: StatefulCluster, new: StatefulClusterStatus) -> None:
+        """Write the status, and tell what has turned."""
+        old, meta = cluster.status, cluster.metadata
         body = {"metadata": {"uid": meta.uid}, "status": _whole(new)}
         try:
             await self._api.patch(CLUSTERS.path(meta.namespace, meta.name, "status"), body, msgspec.Raw, repeat=True)
         except NotFound:
             return
-        log.info("status", cluster=key, ready=new.summary.ready, survives=new.summary.survives)
+        announcer = Announcer(self._recorder, cluster)
+        announcer.turned(old, new)
+        if old.observed_generation != meta.generation:
+            for doubt in checks.validate(meta.name, cluster.spec):
+                if not doubt.blocks:
+                    announcer.doubted(doubt.field, doubt.message)
+        log.info(
+            "status", cluster=f"{meta.namespace}/{meta.name}", ready=new.summary.ready, survives=new.summary.survives
+        )
 
     def _next(self, key: str, decided: plan.Plan, outcome: Outcome) -> float:
         delays = [self._resync]
@@ -119,6 +126,10 @@ class ClusterController:
     def _forget(self, key: str) -> None:
         self._templates.pop(key, None)
         self._refused.pop(key, None)
+
+
+def _with_held(decided: plan.Plan, outcome: Outcome) -> plan.Plan:
+    return dataclasses.replace(decided, pending=(*outcome.held, *decided.pending))
 
 
 def _whole(status_: StatefulClusterStatus) -> dict[str, object]:

@@ -15,6 +15,7 @@ import structlog
 from stowplan.api import common
 from stowplan.api.cluster import PendingChange, StatefulCluster
 from stowplan.errors import ApiError, Conflict, NotFound
+from stowplan.handlers.announcing import Announcer
 from stowplan.kube import resources, session
 from stowplan.model import objects
 from stowplan.reconcile import actions, observed, specs
@@ -62,9 +63,13 @@ class Executor:
         api: the API server.
         cluster: the cluster that is written for.
         templates: by revision, the API server's verdict on its pods; written here, see ``Observed.templates``.
+        announcer: is told what was done.
     """
 
-    def __init__(self, api: session.Api, cluster: StatefulCluster, templates: dict[str, str]) -> None:
+    def __init__(
+        self, api: session.Api, cluster: StatefulCluster, templates: dict[str, str], announcer: Announcer
+    ) -> None:
+        self._announcer = announcer
         self._api = api
         self._cluster = cluster
         self._namespace = cluster.metadata.namespace
@@ -102,6 +107,7 @@ class Executor:
                     continue
                 refusal = await self._refusal(action, error)
                 self._log.warning("refused", action=type(action).__name__, name=action.name, message=refusal.message)
+                self._announcer.refused(action, refusal)
                 outcome.refusals.append(refusal)
                 if isinstance(action, actions.Create):
                     refused.add(_node_set(action.manifest))
@@ -134,6 +140,7 @@ class Executor:
             case actions.CheckTemplate():
                 await self._check(resource.path(self._namespace), action)
                 return
+        self._announcer.done(action)
         self._log.info("wrote", action=type(action).__name__.lower(), kind=action.kind, name=action.name, why=why)
 
     async def _evict(self, path: str, eviction: dict[str, object]) -> None:

@@ -1,8 +1,9 @@
 """The controllers as one thing that ``app`` runs while this process leads.
 
 ``Operator.run`` starts a thread with an event loop of its own, in which kopf and the work queues live, and ends with
-it. What the scheduling loop sees of pods and claims comes in through ``pod_changed`` and ``object_changed``, which only
-note a key; noted keys cross over to the other thread a few times a second.
+it. What the scheduling loop sees of pods, nodes, claims and budgets comes in through ``pod_changed``, ``node_changed``
+and ``object_changed``, which only note a name; what was noted crosses over to the other thread a few times a second.
+Services, which no scheduler watches, are watched here.
 """
 
 from __future__ import annotations
@@ -22,19 +23,25 @@ from stowplan.api import cluster, common
 from stowplan.errors import StowplanError
 from stowplan.handlers import watching
 from stowplan.handlers.clusters import ClusterController
+from stowplan.handlers.executor import SERVICES
 from stowplan.handlers.observer import Observer
 from stowplan.handlers.policies import EVERYTHING, PolicyController
 from stowplan.handlers.queue import OnRun, Pace, WorkQueue
 from stowplan.handlers.world import Bridge, World
-from stowplan.kube import config, session
+from stowplan.kube import config, events, ledger, reflector, session
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
+from stowplan.reconcile import observed
 
 log = structlog.get_logger(__name__)
 
 NOTED: Final = 0.1
 """Seconds that changed keys are gathered before they cross over to the operator's thread."""
 LAST_TURNS: Final = 0.05
+LAST_EVENTS: Final = 2.0
+"""Seconds that the last events may take to be written."""
+CONTROLLER: Final = f"{common.GROUP}/operator"
+"""Who reports events."""
 STOP: Final = 15.0
 """Seconds that the operator's thread may take to end; kopf takes up to 5 s for what hangs."""
 
@@ -66,6 +73,7 @@ class Operator:
         world: the scheduling loop; called in the event loop that ``run`` is called in.
         policy_of: the key of the policy that governs a pod, or ""; called for each change of a pod.
         timing: how often to look.
+        instance: which process it is, for events.
         on_run: told of each reconcile, in the operator's thread.
         on_request: told of each request, in the operator's thread; not of kopf's own watches.
         qps: client-side limit of requests a second; 0 is unlimited.
@@ -82,6 +90,7 @@ class Operator:
         policy_of: Callable[[PodInfo], str],
         *,
         timing: Timing,
+        instance: str,
         on_run: OnRun,
         on_request: session.RequestObserver,
         qps: float = 0.0,
@@ -90,12 +99,14 @@ class Operator:
         self.target = target
         self.world = world
         self.timing = timing
+        self.instance = instance
         self.on_run = on_run
         self.on_request = on_request
         self.qps = qps
         self.now = now
         self._policy_of = policy_of
         self._noted: tuple[set[str], set[str]] = (set(), set())
+        self._nodes: set[str] = set()
         self._inside: _Inside | None = None
         self.ready = threading.Event()
 
@@ -149,13 +160,28 @@ class Operator:
         if name is not None:
             self._noted[0].add(f"{obj.metadata.namespace}/{name}")
 
+    def node_changed(self, old: objects.Node | None, new: objects.Node | None) -> None:
+        """A node has come, changed or gone: clusters with a member on it look again, if it is another one to them."""
+        before = observed.glimpse(old) if old is not None else None
+        after = observed.glimpse(new) if new is not None else None
+        if before is not None and before != after:  # nobody is on a node that is new
+            self._nodes.add(before.name)
+
     async def _cross(self) -> None:
         while True:
             await asyncio.sleep(NOTED)
+            if self._nodes:
+                self._noted[0].update(self.world.clusters_on(self._nodes))
+                self._nodes = set()
             if any(self._noted) and self._inside is not None:
                 clusters, policies = self._noted
                 self._noted = (set(), set())
                 self._inside.wake(clusters, policies)
+
+
+def _never() -> bool:
+    """Nothing here is more urgent than an event; they are few."""
+    return False
 
 
 class _Inside:
@@ -213,10 +239,13 @@ class _Inside:
         if self._stopped.is_set():
             return
         async with session.Api(self._owner.target, qps=self._owner.qps, observe=self._owner.on_request) as api:
-            self._build(api)
+            recorder = events.Recorder(api, controller=CONTROLLER, instance=self._owner.instance, busy=_never)
+            self._build(api, recorder)
+            services = reflector.Reflector(api, SERVICES, self._stirred, label_selector=common.LABEL_CLUSTER)
+            watched = asyncio.Event()
+            beside = (self._tell_ready(watched), recorder.run(), services.run())
+            tasks = [asyncio.create_task(each) for each in beside]
             try:
-                watched = asyncio.Event()
-                signal = asyncio.create_task(self._tell_ready(watched))
                 await kopf.operator(
                     registry=watching.registry(self._owner.target, self._hear),
                     settings=watching.settings(),
@@ -225,17 +254,21 @@ class _Inside:
                     ready_flag=watched,
                 )
             finally:
-                signal.cancel()
                 for queue in (self._everything, self._clusters, self._statuses):
                     queue.close()
+                try:
+                    await recorder.drain(LAST_EVENTS)
+                finally:
+                    for task in tasks:
+                        task.cancel()
 
-    def _build(self, api: session.Api) -> None:
+    def _build(self, api: session.Api, recorder: events.Recorder) -> None:
         resync = self._owner.timing.resync
         self._policies = PolicyController(
             api, self._owner.world, self._bridge, now=self._owner.now, on_change=self._changed, resync=resync
         )
         observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
-        controller = ClusterController(api, observer, now=self._owner.now, resync=resync)
+        controller = ClusterController(api, observer, recorder, now=self._owner.now, resync=resync)
         often = Pace(gap=self._owner.timing.policy_status)
         told, crowd = self._owner.on_run, self._owner.timing.workers
         self._everything = WorkQueue("policies", self._policies.refresh, pace=Pace(), workers=1, on_run=told)
@@ -253,6 +286,11 @@ class _Inside:
         self._everything.wake(EVERYTHING)
         if plural == cluster.PLURAL and self._synced.is_set():
             self._clusters.wake(key)
+
+    def _stirred(self, changes: list[ledger.Event[objects.KubeObject]]) -> None:
+        """Services have changed; that of a cluster has its name."""
+        if self._synced.is_set():
+            self._clusters.wake_all(each.key for each in changes)
 
     def _changed(self, policies: set[str], clusters: set[str]) -> None:
         """The policies in force are others, or the clusters are; members wait for the policies they need."""

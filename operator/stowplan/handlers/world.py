@@ -34,6 +34,9 @@ class World(Protocol):
             nodes: names of nodes to look at.
         """
 
+    def clusters_on(self, nodes: Collection[str]) -> set[str]:
+        """The keys of the clusters that have a member on one of these nodes."""
+
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""
 

@@ -46,6 +46,8 @@ class Feed:
         waiting: by uid, the newest state of the pods that are ours, have no node yet and are not going away.
         on_pod: called with each pod that was added, changed or removed; for the controllers.
         on_storage: called with each storage object.
+        on_node: called with each node as it was and as it is, before it goes into the cache; None where there is none.
+        on_budget: called with each PodDisruptionBudget.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Feed:
         self.waiting: dict[str, PodInfo] = {}
         self.on_pod: Callable[[PodInfo], None] = _nobody
         self.on_storage: Callable[[objects.KubeObject], None] = _nobody
+        self.on_node: Callable[[objects.Node | None, objects.Node | None], None] = _nobody
+        self.on_budget: Callable[[objects.KubeObject], None] = _nobody
         self.reflectors = tuple(self._reflectors(api))
 
     @property
@@ -93,11 +97,14 @@ class Feed:
         gone, cache = event.change is Change.DELETED, self._cache
         match event.object or _stand_in(kind, event.key):
             case objects.Node() as node:
+                row = cache.snapshot.row_of.get(event.key)
+                self.on_node(None if row is None else cache.snapshot.nodes[row], None if gone else node)
                 return cache.remove_node(event.key) if gone else cache.put_node(node)
             case objects.Namespace() as namespace:
                 return cache.remove_namespace(event.key) if gone else cache.put_namespace(namespace)
             case objects.PodDisruptionBudget() as budget:
                 _shelve(cache.budgets, event.key, None if gone else budget)
+                self.on_budget(budget)
             case objects.PriorityClass() as priority:
                 _shelve(cache.priorities, event.key, None if gone else priority)
             case item:
@@ -148,8 +155,8 @@ def _stand_in(kind: type[objects.KubeObject], key: str) -> objects.KubeObject:
     return kind(metadata=objects.ObjectMeta(namespace=namespace, name=name))
 
 
-def _nobody(item: object) -> None:
-    del item
+def _nobody(*_: object) -> None:
+    pass
 
 
 def _shelve(shelf: dict[str, K], key: str, item: K | None) -> None:

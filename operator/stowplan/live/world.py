@@ -11,9 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from stowplan import profiles
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.live.board import PolicyBoard
-from stowplan.model import objects
 from stowplan.model.pods import PodInfo
-from stowplan.reconcile.observed import OUT_OF_SERVICE, NodeView, Sight
+from stowplan.reconcile.observed import Sight, glimpse
 from stowplan.reconcile.policy_status import PolicyFacts
 
 
@@ -55,8 +54,13 @@ class BoardWorld:
         return Sight(
             policy=policy,
             broken=broken,
-            nodes={name: _view(snapshot.nodes[row]) for name, row in rows if row is not None},
+            nodes={name: glimpse(snapshot.nodes[row]) for name, row in rows if row is not None},
         )
+
+    def clusters_on(self, nodes: Collection[str]) -> set[str]:
+        """The keys of the clusters that have a member on one of these nodes."""
+        pods = self._board.scheduler.cache.snapshot.pods.values()
+        return {f"{pod.namespace}/{pod.cls.cluster}" for pod in pods if pod.cls.cluster and pod.node_name in nodes}
 
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""
@@ -67,12 +71,3 @@ class BoardWorld:
             used = {column.values[code] for code in set(column.codes.tolist())}
             found[key] = frozenset(value for value in used if value is not None)
         return found
-
-
-def _view(node: objects.Node) -> NodeView:
-    return NodeView(
-        name=node.metadata.name,
-        labels=node.metadata.labels,
-        ready=any(each.type == "Ready" and each.status == "True" for each in node.status.conditions),
-        out_of_service=any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints),
-    )

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from stowplan.api import checks
 from stowplan.reconcile import placement, repair, resizing, revisions, rollout, scaling
 from stowplan.reconcile.actions import CheckTemplate
 from stowplan.reconcile.classify import Group, Member
 from stowplan.reconcile.observed import Observed
-from stowplan.reconcile.plan import Draft, Plan, describe
+from stowplan.reconcile.plan import Draft, Plan, Problem, describe
 
 
 def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan:
@@ -33,6 +34,9 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
     if observed.cluster.metadata.deletion_timestamp is not None:
         return Plan()  # the garbage collector takes what the cluster owns
     draft = Draft()
+    wrong = [each for each in checks.validate(observed.cluster.metadata.name, observed.cluster.spec) if each.blocks]
+    draft.problems += [Problem(reason="InvalidSpec", message=str(each)) for each in wrong]
+    sound = tuple(group for group in groups if group.name not in {each.node_set for each in wrong})
     repair.service(observed, draft)
     settled = repair.budgets(observed, groups, draft)
     held_by = "" if settled else "the disruption budget is being changed"
@@ -43,9 +47,9 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
         repair.stranded(observed, group, draft)
         scaling.clean(observed, group, draft)
     leaves = _shrink(observed, groups, draft, held_by=held_by)
-    for group in groups:
+    for group in sound:
         scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
-    rollout.roll(observed, groups, now, draft, held_by=held_by)
+    rollout.roll(observed, sound, now, draft, held_by=held_by)
     revisions.keep(observed, groups, draft)
     plan = draft.finish()
     return _paused(plan) if observed.cluster.spec.paused else plan

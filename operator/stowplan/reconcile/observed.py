@@ -184,6 +184,16 @@ def node_view(node: Node) -> NodeView:
     )
 
 
+def glimpse(node: objects.Node) -> NodeView:
+    """A node as the scheduling loop knows it, without times."""
+    return NodeView(
+        name=node.metadata.name,
+        labels=node.metadata.labels,
+        ready=any(each.type == "Ready" and each.status == "True" for each in node.status.conditions),
+        out_of_service=any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sight:
     """The members of a StatefulCluster as the scheduling loop sees them.
