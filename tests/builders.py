@@ -231,6 +231,8 @@ def raw_pod(
     nominated: str = "",
     phase: str = "Pending",
     terminating: bool = False,
+    preempted: bool = False,
+    started: str = "",
     created: str = "2026-01-01T00:00:00Z",
     owner: tuple[str, str] | None = None,
     uid: str = "",
@@ -243,6 +245,7 @@ def raw_pod(
         pod_resources: requests of the pod as a whole (``spec.resources``).
         node_affinity: terms of the required node affinity; ``[]`` is an affinity without terms.
         claims: names of PersistentVolumeClaims, beside ``volumes``.
+        preempted: it has the condition that says so, and is terminating.
         owner: kind and name of the controller.
         uid: ``uid-<namespace>/<name>`` unless given.
     """
@@ -260,7 +263,7 @@ def raw_pod(
             labels=dict(labels or {}),
             annotations=dict(annotations or {}),
             creation_timestamp=created,
-            deletion_timestamp="2026-01-02T00:00:00Z" if terminating else None,
+            deletion_timestamp="2026-01-02T00:00:00Z" if terminating or preempted else None,
             owner_references=[objects.OwnerReference(kind=owner[0], name=owner[1], controller=True)] if owner else [],
         ),
         spec=objects.PodSpec(
@@ -284,7 +287,26 @@ def raw_pod(
             scheduling_gates=[objects.PodSchedulingGate(each) for each in gates],
             resource_claims=[objects.PodResourceClaim(each) for each in resource_claims],
         ),
-        status=objects.PodStatus(phase=phase, nominated_node_name=nominated),
+        status=objects.PodStatus(
+            phase=phase,
+            nominated_node_name=nominated,
+            start_time=started,
+            conditions=[objects.PodCondition("DisruptionTarget", "True", "PreemptionByScheduler")] if preempted else [],
+        ),
+    )
+
+
+def budget(
+    name: str, select: objects.LabelSelector | None, *, allowed: int, namespace: str = "default",
+    disrupted: Iterable[str] = (),
+) -> objects.PodDisruptionBudget:  # fmt: skip
+    """A PodDisruptionBudget that allows so many disruptions; the pods ``disrupted`` are among those allowed before."""
+    return objects.PodDisruptionBudget(
+        metadata=objects.ObjectMeta(name=name, namespace=namespace),
+        spec=objects.PodDisruptionBudgetSpec(selector=select),
+        status=objects.PodDisruptionBudgetStatus(
+            disruptions_allowed=allowed, disrupted_pods=dict.fromkeys(disrupted, "2026-01-01T00:00:00Z")
+        ),
     )
 
 

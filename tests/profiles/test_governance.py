@@ -132,6 +132,7 @@ def test_pods_without_a_policy_get_kube_schedulers_plugins_and_weights() -> None
         "VolumeZone",
         "PodTopologySpread",
         "InterPodAffinity",
+        "DefaultPreemption",
         "NodeResourcesBalancedAllocation",
         "ImageLocality",
         "FailureDomain",

@@ -33,6 +33,7 @@ LONGEST: Final = 200
 
 PRE_FILTER: Final = "PreFilter"
 FILTER: Final = "Filter"
+POST_FILTER: Final = "PostFilter"
 SCORE: Final = "Score"
 RESERVE: Final = "Reserve"
 

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from stowplan.framework import plugin as plugin_api
-from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, SCORE, Call, Conduct
+from stowplan.framework import promised
+from stowplan.framework.conduct import FILTER, LIMIT, POST_FILTER, PRE_FILTER, RESERVE, SCORE, Call, Conduct
 from stowplan.framework.plugin import (
     CycleState,
     Filter,
@@ -130,6 +131,11 @@ class Framework:
     # ------------------------------------------------------------ filter
 
     def feasible(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
+        """bool[node]: the nodes that no plugin rejects, nominated pods that the pod must yield to counted."""
+        left = self.passing(pod, nodes, state)
+        return promised.leave_room(self, pod, nodes, left) if nodes.nominations else left
+
+    def passing(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
         """bool[node]: the nodes that no plugin rejects; none where a plugin fails, and ``state.failed`` says which."""
         try:
             state.failed = self._held()
@@ -151,11 +157,19 @@ class Framework:
             return np.zeros(len(nodes), dtype=np.bool_)
         return left
 
-    def diagnose(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Diagnosis:
-        """Why the pod fits nowhere (or would not fit on the nodes that reject it)."""
+    def diagnose(self, pod: PodInfo, nodes: Snapshot, state: CycleState, *, among: Mask | None = None) -> Diagnosis:
+        """Why the pod fits nowhere, or not ``among`` some nodes (or would not fit on the nodes that reject it)."""
         if state.failed is not None:
             return Diagnosis(len(nodes), [state.failed])
-        return Diagnosis(len(nodes), self.verdicts(pod, nodes, state))
+        left: Mask = np.ones(len(nodes), dtype=np.bool_) if among is None else among
+        beside = list(promised.objections(self, pod, nodes)) if nodes.nominations else []
+        for rows, _ in beside:
+            left = left & ~rows
+        found = Diagnosis(len(nodes), self.verdicts(pod, nodes, state), among=left)
+        for rows, verdicts in beside:
+            if found.refusal is None:
+                found.add(verdicts, among=rows if among is None else rows & among)
+        return found
 
     def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
         """All that the filters have against the nodes, plugin by plugin, over all nodes."""
@@ -175,6 +189,18 @@ class Framework:
         for each in self._filters:
             if each.name not in before.skipped:
                 yield self._verdict_of(each, pod, nodes, state)
+
+    def active(self, pod: PodInfo, nodes: Snapshot) -> list[Filter]:
+        """The filters that look at pods, too, and have something to say about this one, in their order."""
+        try:
+            before = self._run_pre_filters(pod, nodes, CycleState())
+        except _PluginError:
+            return list(self._dynamic)
+        return [each for each in self._dynamic if each.name not in before.skipped]
+
+    def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """Whether all filters judge each node by the pods on it alone (``alone``): many can be tried at once then."""
+        return all(getattr(each, "alone", False) for each in self.active(pod, nodes))
 
     def _left_by(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState, left: Mask) -> Mask:
         """What one filter leaves of a mask. Raises _PluginError."""
@@ -305,6 +331,8 @@ class Framework:
         probe.point("Filter", start, ok=len(rows) > 0)
         if len(rows) == 0:
             return self.diagnose(pod, nodes, state)
+        if nodes.nominations:
+            rows = promised.first_of_all(pod, nodes, rows)
         start = probe.start()
         table = self.score(pod, nodes, state, rows)
         probe.point("Score", start, ok=True)
@@ -351,12 +379,10 @@ class Framework:
     def _held(self) -> Verdict | None:
         """Why all pods wait: a plugin that has to say where they may run is cut off; None where none is."""
         for call, error in self.conduct.out.items():
-            if call.profile == self.name and call.point != SCORE and call.plugin in self._by_name:
+            if call.profile == self.name and call.point not in (SCORE, POST_FILTER) and call.plugin in self._by_name:
                 reason = f"plugin {call.plugin} is cut off after failing for {LIMIT} pods in a row: {error}"
                 return Verdict(call.plugin, refusal=Refusal(reason), failed=True)
         return None
-
-    # ------------------------------------------------------------ what can help
 
     # ------------------------------------------------------------ what can help
 

@@ -73,24 +73,37 @@ class Diagnosis:
         unresolvable: bool[node], True where evicting pods cannot help.
         refusal: set where a plugin refused the pod before looking at nodes.
         failed: whether that is because a plugin failed: no plugin can say then what would help.
+        after: why nothing could be done about it either, see ``framework.postfilter``; "" where nobody tried.
     """
 
-    __slots__ = ("failed", "plugins", "reasons", "refusal", "total", "unresolvable")
+    __slots__ = ("after", "failed", "plugins", "reasons", "refusal", "total", "unresolvable")
 
-    def __init__(self, total: int, verdicts: Iterable[Verdict]) -> None:
+    def __init__(self, total: int, verdicts: Iterable[Verdict], *, among: Mask | None = None) -> None:
         self.total = total
         self.reasons: dict[str, int] = {}
         self.plugins: dict[str, None] = {}
         self.refusal: Refusal | None = None
         self.failed = False
         self.unresolvable: Mask = np.zeros(total, dtype=np.bool_)
-        left = np.ones(total, dtype=np.bool_)
+        self.after = ""
+        self.add(verdicts, among=np.ones(total, dtype=np.bool_) if among is None else among)
+
+    def add(self, verdicts: Iterable[Verdict], *, among: Mask) -> None:
+        """Counts what is against some nodes, bool[node], that have not been counted yet."""
+        left = among
         for verdict in verdicts:
             if verdict.refusal is not None:
                 self._refuse(verdict.plugin, verdict.refusal)
                 self.failed = verdict.failed
                 return
             left = self._count(verdict, left)
+
+    def merge(self, other: Diagnosis) -> None:
+        """Counts what another diagnosis has found, of other nodes."""
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        self.plugins |= other.plugins
+        self.unresolvable |= other.unresolvable
 
     def _refuse(self, plugin: str, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -114,9 +127,12 @@ class Diagnosis:
     @property
     def message(self) -> str:
         """For users, e.g. ``0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint(s).``."""
-        head = f"0/{self.total} nodes are available"
         if self.total == 0:
             return "no nodes available to schedule pods"
+        return f"{self._said()} {self.after}" if self.after else self._said()
+
+    def _said(self) -> str:
+        head = f"0/{self.total} nodes are available"
         if self.refusal is not None:
             return f"{head}: {self.refusal.reason}."
         if not self.reasons:

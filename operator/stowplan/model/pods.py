@@ -123,13 +123,14 @@ class PodInfo:
         claims: names of its PersistentVolumeClaims, those of ephemeral volumes too, each once.
         ephemeral: those of ``claims`` that must be owned by the pod.
         volumes: its volumes, where a plugin needs more than the claims.
+        preempted: whether it is being deleted because a scheduler made room for another pod.
         scheduled_message: message of a PodScheduled condition that is False, or "".
     """
 
     __slots__ = (
         "annotations", "claims", "cls", "created", "ephemeral", "finished", "gates", "key", "name", "namespace",
-        "node_name", "nominated", "owner", "preemption_policy", "priority", "resource_version", "scheduled_message",
-        "scheduler_name", "start_time", "uid", "volumes",
+        "node_name", "nominated", "owner", "preempted", "preemption_policy", "priority", "resource_version",
+        "scheduled_message", "scheduler_name", "start_time", "uid", "volumes",
     )  # fmt: skip
 
     def __init__(self, raw: objects.Pod, cls: PodClass) -> None:
@@ -148,6 +149,10 @@ class PodInfo:
         self.start_time = status.start_time
         self.finished = status.phase in FINISHED
         self.nominated = status.nominated_node_name
+        self.preempted = cls.terminating and any(
+            each.type == "DisruptionTarget" and each.status == "True" and each.reason == "PreemptionByScheduler"
+            for each in status.conditions
+        )
         self.annotations = meta.annotations
         self.gates = tuple(gate.name for gate in spec.scheduling_gates)
         self.owner = next(((each.kind, each.name) for each in meta.owner_references if each.controller), ("", ""))

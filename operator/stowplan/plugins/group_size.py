@@ -77,10 +77,15 @@ class Backlog:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeclaredSet:
-    """A node set of a StatefulCluster: the labels of its members, and how many it shall have."""
+    """A node set of a StatefulCluster: the labels of its members, and how many it shall have.
+
+    Attributes:
+        quorum: whether it must keep a majority of them.
+    """
 
     labels: Mapping[str, str]
     replicas: int
+    quorum: bool = False
 
 
 class GroupSizes:

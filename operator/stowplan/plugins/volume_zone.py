@@ -27,6 +27,7 @@ class VolumeZone:
     """Keep pods in the zones that their volumes are labelled with."""
 
     name = "VolumeZone"
+    alone = True
     requeue_on = frozenset(
         {
             ClusterEvent.STORAGE_CLASS,

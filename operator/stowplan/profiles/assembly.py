@@ -18,6 +18,7 @@ from stowplan.framework.plugin import Plugin
 from stowplan.framework.runtime import Framework
 from stowplan.plugins.args import BalancedAllocationArgs, FailureDomainArgs, FitArgs, NodeAffinityArgs, TolerationArgs
 from stowplan.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from stowplan.plugins.default_preemption import DefaultPreemption, PreemptionArgs
 from stowplan.plugins.dynamic_resources import DynamicResources
 from stowplan.plugins.failure_domain import FailureDomain
 from stowplan.plugins.group_size import Sizes
@@ -36,6 +37,7 @@ from stowplan.plugins.pod_topology_spread import PodTopologySpread
 from stowplan.plugins.policy_colocate import PolicyColocate
 from stowplan.plugins.policy_separate import PolicySeparate
 from stowplan.plugins.policy_spread import PolicySpread
+from stowplan.plugins.preemption_search import Keeper
 from stowplan.plugins.storage_media import StorageMedia
 from stowplan.plugins.taint_toleration import TaintToleration
 from stowplan.plugins.volume_args import VolumeBindingArgs
@@ -103,7 +105,9 @@ def unknown_weights(names: Iterable[str]) -> str:
     return f"no score plugin is called {', '.join(unknown)}; there are {', '.join(sorted(WEIGHTS))}"
 
 
-def assemble(args: PluginArgs, policy: CompiledPolicy | None, out: frozenset[Outage], sizes: Sizes) -> Framework:
+def assemble(
+    args: PluginArgs, policy: CompiledPolicy | None, out: frozenset[Outage], sizes: Sizes, keeper: Keeper
+) -> Framework:
     """The profile of the pods of a policy, or of those without one.
 
     Args:
@@ -111,12 +115,14 @@ def assemble(args: PluginArgs, policy: CompiledPolicy | None, out: frozenset[Out
         policy: the policy; None for pods that none governs.
         out: the domains that have been unusable for as long as the policies' rules wait.
         sizes: how many pods a group has.
+        keeper: whom preemption must not evict.
     """
     added = Added() if policy is None else policy.added
     tolerations = TolerationArgs(added.tolerations)
     volumes = args.volume_binding
     if policy is not None and policy.volumes is not None:
         volumes = dataclasses.replace(policy.volumes, shape=args.volume_binding.shape)
+    forbidden_by = "" if policy is None or policy.preempts else policy.key.partition("/")[2]
     plugins: list[Plugin] = [
         NodeUnschedulable(tolerations),
         NodeName(),
@@ -131,6 +137,7 @@ def assemble(args: PluginArgs, policy: CompiledPolicy | None, out: frozenset[Out
         VolumeZone(),
         PodTopologySpread(added),
         InterPodAffinity(args.inter_pod_affinity),
+        DefaultPreemption(PreemptionArgs(forbidden_by), keeper),
         NodeResourcesBalancedAllocation(args.balanced),
         ImageLocality(),
         FailureDomain(LEVELS if policy is None or policy.failure_domains is None else policy.failure_domains),

@@ -47,6 +47,7 @@ class CompiledPolicy:
         selector: the pods of its namespace that it governs; None: only those that name it.
         rank: sorts the policies that select one pod, the one that governs it first.
         weights: score plugin name to weight, where the policy says so.
+        preempts: whether its pods may take the place of others.
     """
 
     key: str
@@ -63,6 +64,7 @@ class CompiledPolicy:
     failure_domains: FailureDomainArgs | None
     volumes: VolumeBindingArgs | None
     weights: Mapping[str, int]
+    preempts: bool
 
     @property
     def namespace(self) -> str:
@@ -101,6 +103,7 @@ def compile_policy(policy: api.SchedulingPolicy) -> CompiledPolicy:
         ),
         volumes=None if storage is None else _volumes(storage),
         weights=spec.scoring.weights if spec.scoring is not None else {},
+        preempts=spec.preemption != "Never",
     )
 
 

@@ -8,13 +8,14 @@ DryRun governs nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stowplan.api import cluster as cluster_api
 from stowplan.api import common
 from stowplan.model.pods import PodClass
 from stowplan.model.selectors import Selector
 from stowplan.plugins.group_size import DeclaredSet
+from stowplan.plugins.policy_keeper import QuorumSet
 from stowplan.profiles.compile import CompiledPolicy
 
 
@@ -44,7 +45,7 @@ def cluster_of(raw: cluster_api.StatefulCluster) -> Cluster:
             common.LABEL_NODE_SET: each.name,
             **{common.role_label(role): "true" for role in each.roles},
         }
-        sets.append(DeclaredSet(labels, spec.wanted(each)))
+        sets.append(DeclaredSet(labels, spec.wanted(each), each.quorum))
     ref = spec.scheduling_policy_ref
     return Cluster(f"{meta.namespace}/{meta.name}", "" if ref is None else ref.name, tuple(sets))
 
@@ -130,6 +131,15 @@ class Governance:
 def declared(clusters: Iterable[Cluster]) -> Mapping[str, tuple[DeclaredSet, ...]]:
     """The node sets of each StatefulCluster, by its key."""
     return {cluster.key: cluster.sets for cluster in clusters}
+
+
+def quorums(clusters: Iterable[Cluster]) -> Iterator[QuorumSet]:
+    """The node sets that must keep a majority."""
+    for cluster in clusters:
+        namespace, _, name = cluster.key.partition("/")
+        for each in cluster.sets:
+            if each.quorum:
+                yield QuorumSet(namespace, name, each.labels[common.LABEL_NODE_SET], each.replicas)
 
 
 def _covers(broad: Selector | None, narrow: Selector | None) -> bool:

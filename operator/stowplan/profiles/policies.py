@@ -16,12 +16,13 @@ from stowplan.model.pods import PodClass
 from stowplan.plugins import inclusion, policy_report
 from stowplan.plugins.group_size import Backlog, GroupSizes
 from stowplan.plugins.outages import Outage
+from stowplan.plugins.policy_keeper import PolicyKeeper
 from stowplan.plugins.policy_missing import PolicyMissing
 from stowplan.plugins.policy_rules import SpreadRule
 from stowplan.profiles import assembly
 from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.compile import CompiledPolicy, compile_policy
-from stowplan.profiles.governance import Cluster, Governance, declared
+from stowplan.profiles.governance import Cluster, Governance, declared, quorums
 
 
 class Policies:
@@ -91,7 +92,9 @@ class Policies:
         key = self.key_for(cls)
         framework = self._frameworks.get(key)
         if framework is None:
-            framework = assembly.assemble(self._args, self._policies.get(key), self._out, self._sizes)
+            framework = assembly.assemble(
+                self._args, self._policies.get(key), self._out, self._sizes, self._preemption_keeper()
+            )
             self._frameworks[key] = framework
         return framework
 
@@ -101,11 +104,7 @@ class Policies:
 
     def report(self, key: str, nodes: Snapshot) -> list[DomainStatus]:
         """Where the pods of a policy are: ``status.domains``. Raises KeyError where there is no such policy."""
-        policy = self._policies[key]
-        rules = policy_report.Rules(
-            policy.key, policy.spread, policy.separate, policy.colocate, policy.added, self._out, self._sizes
-        )
-        return policy_report.report(rules, nodes, self._backlog.classes())
+        return policy_report.report(self._rules(self._policies[key]), nodes, self._backlog.classes())
 
     def relaxing(self, nodes: Snapshot) -> Iterator[tuple[SpreadRule, inclusion.Wishes]]:
         """The rules whose domains are to be watched for outages, each with the wishes of pods that it governs."""
@@ -121,6 +120,16 @@ class Policies:
                 if rule.relaxes and watched not in seen:
                     seen.add(watched)
                     yield watched
+
+    def _rules(self, policy: CompiledPolicy) -> policy_report.Rules:
+        return policy_report.Rules(
+            policy.key, policy.spread, policy.separate, policy.colocate, policy.added, self._out, self._sizes
+        )
+
+    def _preemption_keeper(self) -> PolicyKeeper:
+        return PolicyKeeper(
+            (self._rules(policy) for policy in self._policies.values() if policy.enforced), quorums(self._clusters)
+        )
 
     def keep(self, used: set[PodClass]) -> None:
         """Forgets what was said of classes that are not in use; goes with ``Interner.keep``."""

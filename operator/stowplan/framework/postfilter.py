@@ -1,0 +1,91 @@
+"""The extension point PostFilter: what can be done for a pod that fits on no node.
+
+Called by ``scheduler.cycle`` through ``framework.rescue`` after the filters have found no node. A plugin may find a
+node that would do if some pods left it; the scheduler promises the node to the pod, and ``live`` evicts the others.
+Within its method a plugin may try things out (``framework.trial``) and ask the filters of the profile what they make of
+it (:class:`Filters`). Whatever it tries must be undone when it returns.
+
+Source: kube-scheduler v0.36.3 ``framework/interface.go`` (``PostFilterPlugin``, ``PostFilterResult``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+from stowplan.framework.nodes import Amounts
+from stowplan.framework.plugin import Plugin, Rows
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis, Mask, Verdict
+from stowplan.model.pods import PodInfo
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Nomination:
+    """A node for the pod, once others have left it.
+
+    Attributes:
+        node: its name.
+        victims: the pods to be evicted from it, the most important first; at least one.
+    """
+
+    node: str
+    victims: tuple[PodInfo, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unhelped:
+    """Nothing can be done.
+
+    Attributes:
+        reason: for users; follows what the filters said.
+        waits: whether the pod keeps the node that was promised to it before, because its victims are still leaving.
+    """
+
+    reason: str
+    waits: bool = False
+
+
+class Filters(Protocol):
+    """The filters of the pod's profile, as a PostFilter plugin may ask them about a snapshot that it has changed."""
+
+    def passes(self, pod: PodInfo, nodes: Snapshot, rows: Rows) -> Mask:
+        """bool[len(rows)]: which of these rows no plugin rejects, with and without the pods nominated there."""
+
+    def diagnose(self, pod: PodInfo, nodes: Snapshot, *, among: Mask) -> Diagnosis:
+        """What is against some of the nodes, bool[node]."""
+
+    def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """Whether each node is judged by the pods on it alone, so that changes to many can be tried at once."""
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict | None:
+        """What is known to be against nodes even if pods that request ``freed`` (int64[resource, node]) left them.
+
+        None where nothing is. It is the first that the filters would say against these nodes.
+        """
+
+
+@runtime_checkable
+class PostFilter(Plugin, Protocol):
+    """Looks for a way out for a pod that fits on no node."""
+
+    def post_filter(
+        self, pod: PodInfo, nodes: Snapshot, failure: Diagnosis, filters: Filters, chance: int
+    ) -> Nomination | Unhelped:
+        """A node to be made free, or why there is none.
+
+        Args:
+            pod: fits nowhere.
+            nodes: the cluster; the same after the call as before.
+            failure: what the filters said.
+            filters: to be asked.
+            chance: a non-negative number that picks among equals.
+        """
+
+
+@runtime_checkable
+class Outlook(Plugin, Protocol):
+    """A filter that can tell beforehand, and for all nodes at once, where evictions cannot be enough."""
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict:
+        """What ``filter`` would say if pods that request ``freed`` (int64[resource, node]) left their nodes."""

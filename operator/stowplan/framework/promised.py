@@ -1,0 +1,85 @@
+"""Nodes with nominated pods: a pod must fit there beside them, and also without them.
+
+``Framework`` asks this of every pod while any pod is nominated. Only nominated pods of the same or a higher priority
+count, as it is for them that the room was made. A pod must fit without them, too, since they are not there yet and may
+end elsewhere: what they would bring with them (an affinity) must not be relied on.
+
+Source: kubernetes v1.36.3 ``pkg/scheduler/framework/runtime/framework.go`` (``RunFilterPluginsWithNominatedPods``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from stowplan.framework.plugin import CycleState, Rows
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Mask, Verdict
+from stowplan.framework.trial import Trial
+from stowplan.model.pods import PodInfo
+
+
+class Judge(Protocol):
+    """The filters, as they see the pods that are on the nodes."""
+
+    def passing(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
+        """bool[node]: the nodes that no plugin rejects."""
+
+    def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
+        """All that the filters have against the nodes."""
+
+    def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """Whether each node is judged by the pods on it alone."""
+
+
+def leave_room(judge: Judge, pod: PodInfo, nodes: Snapshot, passing: Mask) -> Mask:
+    """bool[node]: the nodes of a mask on which a pod also fits beside the pods nominated there."""
+    left = passing.copy()
+    for rows, rivals in _groups(judge, pod, nodes, passing):
+        with Trial(nodes) as trial:
+            for each in rivals:
+                trial.add(each)
+            left[rows] &= judge.passing(pod, nodes, CycleState())[rows]
+    return left
+
+
+def objections(judge: Judge, pod: PodInfo, nodes: Snapshot) -> Iterator[tuple[Mask, tuple[Verdict, ...]]]:
+    """What is against nodes once the pods nominated there are counted: bool[node] where something is, and what."""
+    everywhere = np.ones(len(nodes), dtype=np.bool_)
+    for rows, rivals in _groups(judge, pod, nodes, everywhere):
+        with Trial(nodes) as trial:
+            for each in rivals:
+                trial.add(each)
+            verdicts = tuple(judge.verdicts(pod, nodes, CycleState()))
+        among = np.zeros(len(nodes), dtype=np.bool_)
+        among[rows] = True
+        against = np.zeros(len(nodes), dtype=np.bool_)
+        for verdict in verdicts:
+            for reject in verdict.rejects:
+                against |= reject.mask
+        if (among & against).any():
+            yield among & against, verdicts
+
+
+def _groups(judge: Judge, pod: PodInfo, nodes: Snapshot, among: Mask) -> Iterator[tuple[list[int], list[PodInfo]]]:
+    """Rows with nominated pods to leave room for, and those pods: all at once, or node by node where that matters."""
+    found = [(row, rivals) for row, rivals in nodes.nominations.rivals(pod, nodes) if among[row]]
+    if len(found) > 1 and judge.independent(pod, nodes):
+        yield [row for row, _ in found], [each for _, rivals in found for each in rivals]
+        return
+    for row, rivals in found:
+        yield [row], rivals
+
+
+def first_of_all(pod: PodInfo, nodes: Snapshot, feasible: Rows) -> Rows:
+    """Only the row of the node that is promised to the pod, where it is feasible.
+
+    Source: kubernetes v1.36.3 ``pkg/scheduler/schedule_one.go`` (``evaluateNominatedNode``).
+    """
+    row = nodes.row_of.get(nodes.nominations.node_of(pod.uid))
+    if row is None:
+        return feasible
+    mine: Rows = feasible[feasible == row]
+    return mine if len(mine) else feasible
