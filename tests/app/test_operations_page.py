@@ -9,7 +9,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 from tests.app.test_metrics import everything, scrape
 
-from stowplan.app import settings
+from stowplan.app import arguments, plugin_config, settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -26,8 +26,7 @@ def test_the_configuration_on_the_page_means_the_defaults(tmp_path: Path) -> Non
     file.write_text(configuration())
     loaded = settings.load(file)
     assert loaded.model_copy(update={"plugin_config": ()}) == settings.Settings()
-    assert loaded.plugin_args(settings.InterPodAffinityArgs) == settings.InterPodAffinityArgs()
-    assert loaded.plugin_args(settings.NodeResourcesFitArgs) == settings.NodeResourcesFitArgs()
+    assert arguments.profiles(loaded) == arguments.profiles(settings.Settings())
 
 
 def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> None:
@@ -37,10 +36,19 @@ def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> Non
     for name, section in defaults:
         if isinstance(section, settings.Section):
             assert written[to_camel(name)].keys() == section.model_dump(by_alias=True).keys()
-    assert {item["name"] for item in written["pluginConfig"]} == {
-        "InterPodAffinity",
-        "NodeResourcesFit",
-    }
+    assert {item["name"] for item in written["pluginConfig"]} == plugin_config.IN_TREE.keys() - {"PodTopologySpread"}
+    for item in written["pluginConfig"]:
+        fields = plugin_config.IN_TREE[item["name"]]().model_dump(by_alias=True)
+        assert item["args"].keys() == fields.keys() - {"apiVersion", "kind"}
+
+
+def test_the_profiles_on_the_page_can_be_made(tmp_path: Path) -> None:
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if found.startswith("profiles:"))
+    file = tmp_path / "config.yaml"
+    file.write_text(f"apiVersion: {settings.API_VERSION}\nkind: {settings.KIND}\n{block}")
+    first, second = arguments.profiles(settings.load(file))
+    assert (first.scheduler_name, second.scheduler_name) == ("stowplan", "batch")
+    assert not second.selection.rescuing
 
 
 def test_every_metric_on_the_page_exists_and_every_one_of_ours_is_on_the_page() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 from stowplan import errors
-from stowplan.app import fields, settings
+from stowplan.app import fields, plugin_config, profile, settings
+from stowplan.profiles import selection
 
 HEADER = "apiVersion: config.stowplan.dev/v1alpha1\nkind: StowplanConfiguration\n"
 
@@ -35,8 +36,9 @@ def test_the_defaults_are_those_of_kube_scheduler() -> None:
     )
     assert (loaded.pod_initial_backoff_seconds, loaded.pod_max_backoff_seconds) == (1, 10)
     assert loaded.bind_timeout == timedelta(minutes=10)
-    assert loaded.plugin_args(settings.InterPodAffinityArgs).hard_pod_affinity_weight == 1
-    strategy = loaded.plugin_args(settings.NodeResourcesFitArgs).scoring_strategy
+    assert loaded.volume_timeout == timedelta(minutes=10)
+    assert plugin_config.InterPodAffinityArgs().hard_pod_affinity_weight == 1
+    strategy = plugin_config.NodeResourcesFitArgs().scoring_strategy
     assert strategy.type == "LeastAllocated"
     assert {resource.name: resource.weight for resource in strategy.resources} == {"cpu": 1, "memory": 1}
 
@@ -87,8 +89,12 @@ pluginConfig:
     assert loaded.bind_timeout == timedelta(hours=1)
     assert loaded.log == settings.Log(level="debug", format="text")
     assert loaded.scoring.weights == {"PodTopologySpread": 5}
-    assert loaded.plugin_args(settings.InterPodAffinityArgs).hard_pod_affinity_weight == 7
-    strategy = loaded.plugin_args(settings.NodeResourcesFitArgs).scoring_strategy
+    (only,) = loaded.each_profile
+    affinity, fit = only.args(plugin_config.InterPodAffinityArgs), only.args(plugin_config.NodeResourcesFitArgs)
+    assert affinity is not None
+    assert affinity.hard_pod_affinity_weight == 7
+    assert fit is not None
+    strategy = fit.scoring_strategy
     assert [(resource.name, resource.effective_weight) for resource in strategy.resources] == [
         ("cpu", 3),
         ("nvidia.com/gpu", 1),
@@ -158,11 +164,6 @@ pluginConfig:
         pytest.param("pluginConfig: {}", "pluginConfig: must be a list", id="mapping for a list"),
         pytest.param("pluginConfig: [{args: {}}]", "pluginConfig[0].name: is required", id="plugin without a name"),
         pytest.param(
-            "pluginConfig: [{name: NodeName, args: {}}]",
-            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity', not 'NodeName'",
-            id="plugin without arguments",
-        ),
-        pytest.param(
             "pluginConfig: [{name: InterPodAffinity, args: {}}, {name: InterPodAffinity, args: {}}]",
             "pluginConfig: InterPodAffinity is there twice",
             id="plugin twice",
@@ -200,10 +201,98 @@ pluginConfig:
             "pluginConfig[0].args.labelSelector: unknown field",
             id="two problems in one line",
         ),
+        pytest.param("parallelism: 16", "parallelism: one call judges all nodes: leave it out", id="parallelism"),
         pytest.param(
-            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List}}]",
-            "pluginConfig[0].name: must be one of 'NodeResourcesFit', 'InterPodAffinity', not 'PodTopologySpread'",
-            id="default constraints are not there",
+            "extenders: []", "extenders: no webhooks are called: write a plugin, see docs/plugins.md", id="web"
+        ),
+        pytest.param(
+            "percentageOfNodesToScore: 50",
+            "percentageOfNodesToScore: every feasible node is scored: leave it out, or say 100",
+            id="some nodes",
+        ),
+        pytest.param(
+            "clientConnection: {burst: 9}", "clientConnection: burst: there is no burst beside qps", id="burst"
+        ),
+        pytest.param("profiles: {}", "profiles: must be a list", id="one profile for a list"),
+        pytest.param("profiles: [{}]", "profiles[0].schedulerName: is required", id="profile without a name"),
+        pytest.param(
+            "profiles: [{schedulerName: a}, {schedulerName: a}]", "profiles: a is there twice", id="profile twice"
+        ),
+        pytest.param(
+            "schedulerName: a\nprofiles: [{schedulerName: a}]",
+            "schedulerName: say it in each of the profiles instead",
+            id="name beside profiles",
+        ),
+        pytest.param(
+            "scoring: {}\nprofiles: [{schedulerName: a}]",
+            "scoring: say it in each of the profiles instead",
+            id="weights beside profiles",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, plugins: {flter: {}}}]",
+            "profiles[0].plugins.flter: unknown field",
+            id="misspelt extension point",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, plugins: {score: {enabled: [{name: X, weight: -1}]}}}]",
+            "profiles[0].plugins.score.enabled[0].weight: should be greater than or equal to 0, not -1",
+            id="negative weight",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, plugins: {score: {disabled: [{name: X, weight: 1}]}}}]",
+            "profiles[0].plugins.score.disabled[0]: weight: a plugin that is off has none",
+            id="weight of a plugin that is off",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, percentageOfNodesToScore: 5}]",
+            "profiles[0].percentageOfNodesToScore: every feasible node is scored",
+            id="some nodes of a profile",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, pluginConfig: [{name: InterPodAffinity, args: {kind: NodeAffinityArgs}}]}]",
+            "profiles[0].pluginConfig[0].args: kind: must be InterPodAffinityArgs, not 'NodeAffinityArgs'",
+            id="arguments of another plugin",
+        ),
+        pytest.param(
+            "bindTimeout: 60s\npluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: 30}}]",
+            "bindTimeout, and VolumeBinding's bindTimeoutSeconds in each profile, must say the same, not 30 and 60",
+            id="two timeouts",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: NodeResourcesFit, args: {ignoredResourceGroups: [a/b]}}]",
+            "pluginConfig[0].args.ignoredResourceGroups: 'a/b' must not contain '/'",
+            id="group with a slash",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: NodeResourcesBalancedAllocation, args: {resources: [{name: cpu, weight: 2}]}}]",
+            "pluginConfig[0].args.resources[0].weight: should be 1, not 2",
+            id="balance with weights",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: NodeAffinity, args: {addedAffinity: "
+            "{requiredDuringSchedulingIgnoredDuringExecution: "
+            "{nodeSelectorTerms: [{matchExpressions: [{key: a, operator: In}]}]}}}}]",
+            "nodeSelectorTerms[0].matchExpressions[0]: In and NotIn need at least one value",
+            id="affinity to nothing",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: PodTopologySpread, args: {defaultConstraints: "
+            "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]",
+            "pluginConfig[0].args: defaultingType must be List where there are defaultConstraints",
+            id="constraints beside the system's",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
+            "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]}}]",
+            "pluginConfig[0].args.defaultConstraints[0]: labelSelector: leave it out",
+            id="constraint with a selector",
+        ),
+        pytest.param(
+            "pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
+            "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}, "
+            "{maxSkew: 2, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]}}]",
+            "defaultConstraints: zone with DoNotSchedule is there twice",
+            id="constraint twice",
         ),
     ],
 )
@@ -283,3 +372,47 @@ def test_durations_are_not_compared_when_nobody_is_elected(tmp_path: Path) -> No
 def test_an_address_reads_back_as_it_was_written(host: str, port: int) -> None:
     address = fields.Address(host, port)
     assert fields.parse_address(str(address)) == address
+
+
+PASTED = """
+profiles:
+- schedulerName: default-scheduler
+  percentageOfNodesToScore: 100
+  pluginConfig:
+  - name: DefaultOnly
+    args: {anything: [1, {else: true}]}
+- schedulerName: packed
+  plugins:
+    multiPoint: {enabled: [{name: DefaultOnly}]}
+    score: {enabled: [{name: NodeResourcesFit, weight: 5}], disabled: [{name: "*"}]}
+    preScore: {disabled: [{name: "*"}]}
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      apiVersion: kubescheduler.config.k8s.io/v1
+      kind: NodeResourcesFitArgs
+      scoringStrategy: {type: MostAllocated}
+  - name: VolumeBinding
+    args: {bindTimeoutSeconds: 30}
+"""
+
+
+def test_the_profiles_of_a_kube_scheduler_configuration_can_be_pasted(tmp_path: Path) -> None:
+    loaded = settings.load(write(tmp_path, PASTED))
+    assert loaded.scheduler_names == ("default-scheduler", "packed")
+    first, second = loaded.each_profile
+    assert first.args(plugin_config.NodeResourcesFitArgs) is None
+    fit = second.args(plugin_config.NodeResourcesFitArgs)
+    assert fit is not None
+    assert fit.scoring_strategy.type == "MostAllocated"
+    sets = second.plugins.sets()
+    assert sets["score"] == selection.PluginSet((selection.Enabled("NodeResourcesFit", 5),), frozenset("*"))
+    assert sets["multiPoint"].enabled == (selection.Enabled("DefaultOnly"),)
+    assert loaded.volume_timeout == timedelta(seconds=30)
+
+
+def test_each_extension_point_can_be_named_as_kube_scheduler_names_it() -> None:
+    assert set(profile.Plugins().sets()) == {
+        "multiPoint", "preEnqueue", "queueSort", "preFilter", "filter", "postFilter", "preScore", "score", "reserve",
+        "permit", "preBind", "bind", "postBind", "placementGenerate", "placementScore",
+    }  # fmt: skip

@@ -64,7 +64,11 @@ def _what(error: yaml.MarkedYAMLError) -> str:
 
 def describe(error: pydantic.ValidationError) -> str:
     """All problems of one validation in one line: ``leaderElection.retryPeriod: 'x' is not a duration``."""
-    return "; ".join(_problem(detail) for detail in error.errors(include_url=False))
+    details = error.errors(include_url=False)
+    deeper = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
+    # a list whose only item is wrong is said to be too short as well
+    told = [each for each in details if not (each["type"] == "too_short" and each["loc"] in deeper)]
+    return "; ".join(_problem(detail) for detail in told)
 
 
 def _problem(detail: ErrorDetails) -> str:
@@ -86,6 +90,8 @@ def _problem(detail: ErrorDetails) -> str:
             message = "must be a list"
         case "value_error":
             message = str(context["error"])
+        case "rule":
+            message = str(context["message"])
         case _:
             message = f"{detail['msg'].removeprefix('Input ')}, not {detail['input']!r}"
     path = _path(where)

@@ -144,8 +144,8 @@ class State:
         self._pods: dict[str, PodInfo] = {}
         self._keys = [f"{each.metadata.namespace}/{each.metadata.name}" for each in found.policies]
         cache = ClusterCache()
-        args = arguments.plugin_args(question.settings)
-        self.board = PolicyBoard(cache, SchedulingQueue(cache.snapshot), args, clock=_no_time)
+        args, *more = arguments.profiles(question.settings)
+        self.board = PolicyBoard(cache, SchedulingQueue(cache.snapshot), args, clock=_no_time, more=tuple(more))
         self.board.apply(found.policies, map(profiles.cluster_of, found.clusters))
         for item in sorted(found.objects, key=_order):
             try:
@@ -175,9 +175,9 @@ class State:
         if pod.node_name or pod.finished or pod.terminating:
             return False
         wanted = self._question.scheduler_name
-        if wanted is None and not self._question.files:
-            wanted = self._question.settings.scheduler_name
-        return wanted is None or pod.scheduler_name == wanted
+        if wanted is not None:
+            return pod.scheduler_name == wanted
+        return bool(self._question.files) or pod.scheduler_name in self._question.settings.scheduler_names
 
     def pending(self) -> list[PodInfo]:
         """The pods that wait for a node and are asked about, in queue order: by priority, age, name.

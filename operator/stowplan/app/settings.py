@@ -8,45 +8,32 @@
     leaderElection: {leaseDuration: 15s, renewDeadline: 10s, retryPeriod: 2s}
 
 The names, the units and the rules are those of KubeSchedulerConfiguration v1 wherever it has the same thing
-(kube-scheduler/config/v1/types.go, types_pluginargs.go and pkg/scheduler/apis/config/validation), so that a
-``pluginConfig`` block can be copied over. Every field has a default; an unknown key is an error, because a
-misspelt key that is silently ignored is found in production only.
+(kube-scheduler/config/v1/types.go, types_pluginargs.go and pkg/scheduler/apis/config/validation), so that
+``profiles`` and ``pluginConfig`` can be copied over. Every field has a default; an unknown key is an error, because a
+misspelt key that is silently ignored is found in production only, and so is a field of kube-scheduler that cannot act
+here. Whether there is such a plugin is found out when the profiles are made (:mod:`stowplan.app.arguments`).
 
 :func:`load` is called by the command line, with the flags that were given; the wiring reads the result.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
 from stowplan import errors
 from stowplan.api import common
-from stowplan.app import documents, fields
+from stowplan.app import documents, fields, profile
+from stowplan.app.plugin_config import PluginConfigs, VolumeBindingArgs
+from stowplan.app.section import Section
 
 API_VERSION: Literal["config.stowplan.dev/v1alpha1"] = "config.stowplan.dev/v1alpha1"
 KIND: Literal["StowplanConfiguration"] = "StowplanConfiguration"
-
-
-class Section(pydantic.BaseModel):
-    """A mapping of the file: camelCase keys, nothing unknown, no conversion between types, immutable."""
-
-    model_config = pydantic.ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class LeaderElection(Section):
@@ -61,6 +48,7 @@ class LeaderElection(Section):
     resource_name: Annotated[str, Field(min_length=1)] = "stowplan"
     resource_namespace: Annotated[str, Field(min_length=1)] | None = None
     """None: the namespace that the process runs in."""
+    resource_lock: Literal["leases"] = "leases"
 
     @pydantic.model_validator(mode="after")
     def _durations_leave_room(self) -> Self:
@@ -79,6 +67,12 @@ class LeaderElection(Section):
 class ClientConnection(Section):
     """How the API server is reached."""
 
+    cannot_act: ClassVar[Mapping[str, str]] = {
+        "burst": "there is no burst beside qps: leave it out",
+        "acceptContentTypes": "the content type cannot be chosen: leave it out",
+        "contentType": "the content type cannot be chosen: leave it out",
+    }
+
     kubeconfig: Annotated[str, Field(min_length=1)] | None = None
     """None: KUBECONFIG, or else the service account of the pod, or else ~/.kube/config."""
     qps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -95,102 +89,34 @@ class Log(Section):
 class Scoring(Section):
     """Weights of the score plugins, for pods whose policy sets none."""
 
-    weights: dict[str, Annotated[int, Field(ge=0, le=100)]] = {}
+    weights: dict[str, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
     """Plugin name to weight; a plugin that is not named keeps its default, 0 turns it off."""
 
 
-class ResourceSpec(Section):
-    """One resource of a scoring strategy."""
-
-    name: Annotated[str, Field(min_length=1)]
-    weight: Annotated[int, Field(ge=0, le=100)] = 1
-    """0 means 1, as for kube-scheduler (pkg/scheduler/apis/config/v1/defaults.go)."""
-
-    @property
-    def effective_weight(self) -> int:
-        """The weight to multiply with, 1 to 100."""
-        return self.weight or 1
-
-
-class ShapePoint(Section):
-    """A point of a piecewise linear function from utilization (percent) to score (0 to 10)."""
-
-    utilization: Annotated[int, Field(ge=0, le=100)]
-    score: Annotated[int, Field(ge=0, le=10)]
-
-
-class RequestedToCapacityRatio(Section):
-    """The function of the strategy of the same name."""
-
-    shape: Annotated[tuple[ShapePoint, ...], Field(min_length=1, strict=False)]
-
-    @pydantic.field_validator("shape")
-    @classmethod
-    def _increases(cls, shape: tuple[ShapePoint, ...]) -> tuple[ShapePoint, ...]:
-        if any(a.utilization >= b.utilization for a, b in itertools.pairwise(shape)):
-            raise ValueError("utilization must increase from point to point")
-        return shape
-
-
-CPU_AND_MEMORY = (ResourceSpec(name="cpu"), ResourceSpec(name="memory"))
-
-
-class ScoringStrategy(Section):
-    """How NodeResourcesFit scores a node by what is requested on it."""
-
-    type: Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"] = "LeastAllocated"
-    resources: Annotated[tuple[ResourceSpec, ...], Field(min_length=1, strict=False)] = CPU_AND_MEMORY
-    requested_to_capacity_ratio: RequestedToCapacityRatio | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _shape_belongs_to_the_ratio(self) -> Self:
-        fields.refuse_duplicates("resources", (resource.name for resource in self.resources))
-        wanted = self.type == "RequestedToCapacityRatio"
-        if wanted and self.requested_to_capacity_ratio is None:
-            raise ValueError("requestedToCapacityRatio is required when type is RequestedToCapacityRatio")
-        if not wanted and self.requested_to_capacity_ratio is not None:
-            raise ValueError(f"requestedToCapacityRatio must be left out when type is {self.type}")
-        return self
-
-
-class NodeResourcesFitArgs(Section):
-    """Arguments of NodeResourcesFit."""
-
-    scoring_strategy: ScoringStrategy = ScoringStrategy()
-
-
-class InterPodAffinityArgs(Section):
-    """Arguments of InterPodAffinity."""
-
-    hard_pod_affinity_weight: Annotated[int, Field(ge=0, le=100)] = 1
-    """What a required affinity term of a running pod that matches the incoming one counts when scoring."""
-
-
-class NodeResourcesFitConfig(Section):
-    """An item of ``pluginConfig``."""
-
-    name: Literal["NodeResourcesFit"]
-    args: NodeResourcesFitArgs
-
-
-class InterPodAffinityConfig(Section):
-    """An item of ``pluginConfig``."""
-
-    name: Literal["InterPodAffinity"]
-    args: InterPodAffinityArgs
-
-
-PluginConfig = Annotated[NodeResourcesFitConfig | InterPodAffinityConfig, Field(discriminator="name")]
-Args = TypeVar("Args", NodeResourcesFitArgs, InterPodAffinityArgs)
+NOT_BESIDE_PROFILES: Final = {
+    "scheduler_name": "schedulerName",
+    "scoring": "scoring",
+    "plugin_config": "pluginConfig",
+}
+"""What a profile has, and the file as a whole therefore not where it has profiles."""
+PROFILING: Final = "there is no profiling over HTTP: leave it out"
 
 
 class Settings(Section):
     """The whole file."""
 
+    cannot_act: ClassVar[Mapping[str, str]] = {
+        "parallelism": "one call judges all nodes: leave it out",
+        "extenders": "no webhooks are called: write a plugin, see docs/plugins.md",
+        "delayCacheUntilActive": "all replicas keep their caches: leave it out",
+        "enableProfiling": PROFILING,
+        "enableContentionProfiling": PROFILING,
+    }
+
     api_version: Literal["config.stowplan.dev/v1alpha1"] = API_VERSION
     kind: Literal["StowplanConfiguration"] = KIND
-    scheduler_name: Annotated[str, Field(min_length=1, pattern=r"^\S+$")] = common.SCHEDULER_NAME
-    """Pods with this ``spec.schedulerName`` are placed."""
+    scheduler_name: profile.SchedulerName = common.SCHEDULER_NAME
+    """Pods with this ``spec.schedulerName`` are placed, by the one profile that there is without ``profiles``."""
     leader_election: LeaderElection = LeaderElection()
     client_connection: ClientConnection = ClientConnection()
     metrics_bind_address: fields.BindAddress = fields.Address("127.0.0.1", 10251)
@@ -200,22 +126,54 @@ class Settings(Section):
     bind_timeout: fields.Duration = timedelta(seconds=600)
     """How long a pod waits for its volumes before it is tried elsewhere; kube-scheduler's bindTimeoutSeconds."""
     log: Log = Log()
+    percentage_of_nodes_to_score: profile.Percentage = None
     scoring: Scoring = Scoring()
-    plugin_config: Annotated[tuple[PluginConfig, ...], Field(strict=False)] = ()
+    plugin_config: PluginConfigs = ()
+    profiles: Annotated[tuple[profile.Profile, ...], Field(strict=False)] = ()
+    """One for each schedulerName; none: one profile with what is said above."""
 
     @pydantic.model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if self.pod_max_backoff_seconds < self.pod_initial_backoff_seconds:
             raise ValueError("podMaxBackoffSeconds must not be less than podInitialBackoffSeconds")
         fields.refuse_duplicates("pluginConfig", (item.name for item in self.plugin_config))
+        fields.refuse_duplicates("profiles", (each.scheduler_name for each in self.profiles))
+        beside = [name for field, name in NOT_BESIDE_PROFILES.items() if field in self.model_fields_set]
+        if self.profiles and beside:
+            raise ValueError(f"{beside[0]}: say it in each of the profiles instead, or leave the profiles out")
+        self._check_timeouts()
         return self
 
-    def plugin_args(self, kind: type[Args]) -> Args:
-        """The arguments of the plugin that takes this kind: as configured, or the defaults."""
-        for item in self.plugin_config:
-            if isinstance(item.args, kind):
-                return item.args
-        return kind()
+    def _check_timeouts(self) -> None:
+        said = {str(seconds) for seconds in self._timeouts()}
+        if said and "bind_timeout" in self.model_fields_set:
+            said.add(f"{self.bind_timeout.total_seconds():g}")
+        if len(said) > 1:
+            raise ValueError(
+                "bindTimeout, and VolumeBinding's bindTimeoutSeconds in each profile, must say the same,"
+                f" not {' and '.join(sorted(said))} seconds"
+            )
+
+    def _timeouts(self) -> set[int]:
+        args = (each.args(VolumeBindingArgs) for each in self.each_profile)
+        return {
+            each.bind_timeout_seconds for each in args if each is not None and each.bind_timeout_seconds is not None
+        }
+
+    @property
+    def volume_timeout(self) -> timedelta:
+        """How long a pod waits for its volumes, wherever the file says it."""
+        return next((timedelta(seconds=seconds) for seconds in self._timeouts()), self.bind_timeout)
+
+    @property
+    def each_profile(self) -> tuple[profile.Profile, ...]:
+        """The profiles, at least one."""
+        return self.profiles or (profile.Profile(scheduler_name=self.scheduler_name, plugin_config=self.plugin_config),)
+
+    @property
+    def scheduler_names(self) -> tuple[str, ...]:
+        """The ``spec.schedulerName`` of the pods that are placed, those of the first profile first."""
+        return tuple(each.scheduler_name for each in self.each_profile)
 
 
 # Keyword of load() -> (the flag that the user typed, the field it overrides).

@@ -43,6 +43,7 @@ class PolicyBoard:
         queue: the pods that wait.
         args: what the configuration says about plugins.
         clock: seconds, monotonic.
+        more: the other profiles, where the configuration has several.
 
     Attributes:
         scheduler: decides by the policies in force.
@@ -58,8 +59,10 @@ class PolicyBoard:
         args: profiles.PluginArgs,
         *,
         clock: Callable[[], float],
+        more: tuple[profiles.PluginArgs, ...] = (),
     ) -> None:
         self._args = args
+        self._more = more
         self.conduct = args.conduct
         self.on_change: Callable[[], None] = _nobody
         self._clock = clock
@@ -67,7 +70,7 @@ class PolicyBoard:
         self._waiting: dict[str, PodClass] = {}
         self._watch = profiles.OutageWatch()
         self._out: frozenset[profiles.Outage] = frozenset()
-        self.policies = profiles.Policies((), (), args, self._backlog)
+        self.policies = profiles.Policies((), (), args, self._backlog, more=more)
         self.scheduler = Scheduler(cache, queue, self._framework_for)
         self.policies.govern(cache.snapshot)
 
@@ -75,7 +78,7 @@ class PolicyBoard:
 
     def apply(self, policies: Iterable[api.SchedulingPolicy], clusters: Iterable[profiles.Cluster]) -> None:
         """Puts all these policies in force, from the next decision on."""
-        self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out)
+        self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out, more=self._more)
         self.policies.govern(self.scheduler.cache.snapshot)
         self.look()
         self._changed()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from stowplan.plugins.group_size import Backlog
 from stowplan.plugins.outages import Observation, Outage, OutageWatch
-from stowplan.profiles.assembly import WEIGHTS, PluginArgs
+from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.governance import Cluster, cluster_of
+from stowplan.profiles.in_tree import WEIGHTS
 from stowplan.profiles.policies import Policies
 
 __all__ = [

@@ -1,20 +1,17 @@
-"""The plugins of a profile, in their order and with their weights: kube-scheduler's, and then our own.
+"""The plugins of a profile, made: those that the configuration selects, and then those that a policy needs.
 
-Source of order and weights: kubernetes v1.36.3 ``pkg/scheduler/apis/config/v1/default_plugins.go``
-(``getDefaultPlugins``). SchedulingGates is left to the queue. Our own plugins come last, so that a node counts for
-kube-scheduler's reason where both have one.
+``in_tree`` knows order and weights, ``selection`` what is on at which extension point.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 from stowplan import errors
 from stowplan.api import common
 from stowplan.framework.conduct import Conduct
-from stowplan.framework.plugin import Plugin
+from stowplan.framework.plugin import Plugin, Score
 from stowplan.framework.runtime import Framework
 from stowplan.plugins.args import BalancedAllocationArgs, FailureDomainArgs, FitArgs, NodeAffinityArgs, TolerationArgs
 from stowplan.plugins.balanced_allocation import NodeResourcesBalancedAllocation
@@ -44,26 +41,9 @@ from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.plugins.volume_binding import VolumeBinding
 from stowplan.plugins.volume_restrictions import VolumeRestrictions
 from stowplan.plugins.volume_zone import VolumeZone
+from stowplan.profiles import in_tree
 from stowplan.profiles.compile import CompiledPolicy
-
-WEIGHTS: Mapping[str, int] = MappingProxyType(
-    {
-        "TaintToleration": 3,
-        "NodeAffinity": 2,
-        "NodeResourcesFit": 1,
-        "VolumeBinding": 1,
-        "PodTopologySpread": 2,
-        "InterPodAffinity": 2,
-        "NodeResourcesBalancedAllocation": 1,
-        "ImageLocality": 1,
-        "StorageMedia": 2,
-        "FailureDomain": 0,  # pulls against spread: only where it is asked for
-        "PolicySpread": 5,  # what a policy is for outweighs how full the nodes are
-        "PolicySeparate": 5,
-        "PolicyColocate": 5,
-    }
-)
-"""Weights of the score plugins where nobody sets others."""
+from stowplan.profiles.selection import METHODS, RULES, Selection, points_of
 
 LEVELS = FailureDomainArgs(("topology.kubernetes.io/zone", "kubernetes.io/hostname"))
 """What FailureDomain goes by where no policy names failure domains."""
@@ -71,13 +51,15 @@ LEVELS = FailureDomainArgs(("topology.kubernetes.io/zone", "kubernetes.io/hostna
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PluginArgs:
-    """What the configuration says about the plugins, for all pods.
+    """What the configuration says about the plugins of one profile.
 
     Attributes:
-        scheduler_name: names the profile in metrics.
+        scheduler_name: of the pods that it places; names the profile in metrics.
         node_affinity: what is added to every pod's node affinity.
         volume_binding: for pods whose policy says nothing about storage.
-        weights: score plugin name to weight, where it shall not be the default.
+        weights: score plugin name to weight, where it shall not be that of the selection.
+        selection: which plugins are on, where, and with which weight.
+        others: the plugins of the selection that are not Stowplan's, by name.
         conduct: which plugins fail, kept for as long as the process runs.
     """
 
@@ -88,21 +70,29 @@ class PluginArgs:
     inter_pod_affinity: InterPodAffinityArgs = dataclasses.field(default_factory=InterPodAffinityArgs)
     volume_binding: VolumeBindingArgs = dataclasses.field(default_factory=VolumeBindingArgs)
     weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    selection: Selection = in_tree.BY_DEFAULT
+    others: Mapping[str, Plugin] = dataclasses.field(default_factory=dict)
     conduct: Conduct = dataclasses.field(default_factory=Conduct, compare=False)
+
+    @property
+    def scoring(self) -> frozenset[str]:
+        """Names of the plugins that may have a weight."""
+        theirs = (name for name, plugin in self.others.items() if isinstance(plugin, Score))
+        return frozenset(in_tree.WEIGHTS).union(theirs)
 
     def __post_init__(self) -> None:
         """Raises UsageError where a weight is for a plugin that there is not."""
-        unknown = unknown_weights(self.weights)
+        unknown = unknown_weights(self.weights, self.scoring)
         if unknown:
             raise errors.UsageError(f"scoring.weights: {unknown}")
 
 
-def unknown_weights(names: Iterable[str]) -> str:
-    """What is wrong with weights for these plugins, as one line; "" where they all exist."""
-    unknown = sorted(set(names) - set(WEIGHTS))
+def unknown_weights(names: Iterable[str], known: frozenset[str]) -> str:
+    """What is wrong with weights for these plugins, as one line; "" where they are all known."""
+    unknown = sorted(set(names) - known)
     if not unknown:
         return ""
-    return f"no score plugin is called {', '.join(unknown)}; there are {', '.join(sorted(WEIGHTS))}"
+    return f"no score plugin is called {', '.join(unknown)}; there are {', '.join(sorted(known))}"
 
 
 def assemble(
@@ -123,7 +113,7 @@ def assemble(
     if policy is not None and policy.volumes is not None:
         volumes = dataclasses.replace(policy.volumes, shape=args.volume_binding.shape)
     forbidden_by = "" if policy is None or policy.preempts else policy.key.partition("/")[2]
-    plugins: list[Plugin] = [
+    made: list[Plugin] = [
         NodeUnschedulable(tolerations),
         NodeName(),
         TaintToleration(tolerations),
@@ -142,11 +132,38 @@ def assemble(
         ImageLocality(),
         FailureDomain(LEVELS if policy is None or policy.failure_domains is None else policy.failure_domains),
     ]
-    weights = {**WEIGHTS, **args.weights}
+    by_name = {each.name: each for each in made} | dict(args.others)
+    weights = {**dict.fromkeys(args.scoring, 0), **in_tree.OF_POLICIES, **args.selection.weights, **args.weights}
+    if policy is not None:
+        weights.update((name, weight) for name, weight in policy.weights.items() if name in args.scoring)
+    plugins = [part(by_name[name], args.selection) for name in dict.fromkeys((*args.selection.order, *by_name))]
     if policy is not None:
         plugins.extend(_of_policy(policy, out, sizes))
-        weights.update((name, weight) for name, weight in policy.weights.items() if name in WEIGHTS)
     return Framework(args.scheduler_name, plugins, weights, args.conduct)
+
+
+class _Part:
+    """A plugin of which some extension points are off: it has what is on, and nothing else."""
+
+    name: str
+
+    def __init__(self, plugin: Plugin, kept: Iterable[str]) -> None:
+        self.__dict__.update((attribute, getattr(plugin, attribute)) for attribute in kept)
+
+
+def part(plugin: Plugin, selection: Selection) -> Plugin:
+    """As much of a plugin as is on; a score that is off has no weight, and stays for policies that give it one."""
+    points = points_of(plugin)
+    ruling = plugin.name in selection.ruling
+    off = set() if ruling else points.intersection(RULES)
+    if plugin.name not in selection.rescuing:
+        off |= points & {"postFilter"}
+    if not off:
+        return plugin
+    if ruling:
+        hidden = {METHODS[point] for point in off}
+        return _Part(plugin, (each for each in dir(plugin) if not each.startswith("_") and each not in hidden))
+    return _Part(plugin, ("name", *(METHODS[point] for point in points - off)))
 
 
 def _node_affinity(args: PluginArgs, policy: CompiledPolicy | None) -> NodeAffinityArgs:

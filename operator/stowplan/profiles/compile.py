@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from stowplan.api import common
+from stowplan.api import common, core
 from stowplan.api import policy as api
 from stowplan.api.base import ApiModel
 from stowplan.model import objects, selectors
@@ -93,7 +93,7 @@ def compile_policy(policy: api.SchedulingPolicy) -> CompiledPolicy:
         separate=tuple(_separate(key, spec, rule) for rule in spec.separate),
         colocate=tuple(_colocate(key, spec, rule) for rule in spec.colocate),
         limits=_limits(key, nodes.limits),
-        node_affinity=_node_affinity(nodes),
+        node_affinity=node_affinity(nodes.affinity),
         tolerations=tuple(_core(each, objects.Toleration) for each in nodes.tolerations),
         media=_media(storage),
         failure_domains=(
@@ -193,10 +193,11 @@ def _cap(resource: str, ratio: int | str) -> Cap:
     return Cap(resource, str(ratio), share.numerator, share.denominator)
 
 
-def _node_affinity(nodes: api.NodeRules) -> NodeAffinityArgs:
-    if nodes.affinity is None:
+def node_affinity(added: core.NodeAffinity | None) -> NodeAffinityArgs:
+    """A node affinity that holds for pods beside their own."""
+    if added is None:
         return NodeAffinityArgs()
-    affinity = _core(nodes.affinity, objects.NodeAffinity)
+    affinity = _core(added, objects.NodeAffinity)
     required = affinity.required_during_scheduling_ignored_during_execution
     preferred = affinity.preferred_during_scheduling_ignored_during_execution
     return NodeAffinityArgs(

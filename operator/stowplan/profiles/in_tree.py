@@ -79,7 +79,7 @@ _DEFAULT: Final[tuple[type[_Named], ...]] = (
     ImageLocality,
     FailureDomain,
 )
-_OF_POLICIES: Final[tuple[type[_Named], ...]] = (
+_BROUGHT_BY_POLICIES: Final[tuple[type[_Named], ...]] = (
     StorageMedia,
     PolicySpread,
     PolicySeparate,
@@ -98,9 +98,14 @@ def _available(plugin: type[_Named], *, policy: bool) -> Available:
 
 IN_TREE: Final[tuple[Available, ...]] = (
     *(_available(each, policy=False) for each in _DEFAULT),
-    *(_available(each, policy=True) for each in _OF_POLICIES),
+    *(_available(each, policy=True) for each in _BROUGHT_BY_POLICIES),
 )
 """All of them."""
+
+OF_POLICIES: Final[Mapping[str, int]] = MappingProxyType(
+    {each.name: WEIGHTS[each.name] for each in IN_TREE if each.policy and each.name in WEIGHTS}
+)
+"""Weights of the score plugins that SchedulingPolicies bring."""
 
 BY_DEFAULT: Final[Selection] = select({}, IN_TREE)
 """The profile of a configuration that says nothing about plugins."""

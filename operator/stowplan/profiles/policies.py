@@ -7,6 +7,7 @@ and put it in force with :meth:`Policies.govern`.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from stowplan.api.policy import DomainStatus, SchedulingPolicy
@@ -31,9 +32,10 @@ class Policies:
     Args:
         policies: the SchedulingPolicies of all namespaces.
         clusters: the StatefulClusters of all namespaces.
-        args: from the configuration.
+        args: from the configuration: the profile of all pods whose schedulerName is that of no other.
         backlog: the pods that wait for a node; kept by the caller, counted here.
         out: the domains that have been unusable for as long as the rules wait, see ``plugins.outages``.
+        more: the other profiles, where there are several.
 
     Raises:
         UsageError: the configuration weighs a plugin that there is not.
@@ -50,21 +52,27 @@ class Policies:
         args: PluginArgs,
         backlog: Backlog,
         out: frozenset[Outage] = frozenset(),
+        *,
+        more: Iterable[PluginArgs] = (),
     ) -> None:
         compiled = map(compile_policy, policies)
         self._policies: Mapping[str, CompiledPolicy] = {policy.key: policy for policy in compiled}
         self._clusters = tuple(clusters)
         self._args = args
+        self._profiles: Mapping[str, PluginArgs] = {
+            each.scheduler_name: dataclasses.replace(each, conduct=args.conduct) for each in (args, *more)
+        }
         self._backlog = backlog
         self._out = out
         self._governance = Governance(self._policies.values(), self._clusters)
         self._sizes = GroupSizes(declared(self._clusters), backlog)
-        self._frameworks: dict[str, Framework] = {}
-        self._waiting: dict[str, Framework] = {}
+        self._frameworks: dict[tuple[str, str], Framework] = {}
+        self._waiting: dict[tuple[str, str], Framework] = {}
+        scoring = frozenset[str]().union(*(each.scoring for each in self._profiles.values()))
         self.problems: Mapping[str, str] = {
             policy.key: f"spec.scoring.weights: {problem}; that weight is left out, the rest of the policy is in force"
             for policy in self._policies.values()
-            if (problem := assembly.unknown_weights(policy.weights))
+            if (problem := assembly.unknown_weights(policy.weights, scoring))
         }
 
     def govern(self, nodes: Snapshot) -> None:
@@ -86,16 +94,17 @@ class Policies:
 
     def framework_for(self, cls: PodClass) -> Framework:
         """The plugins that place the pods of a class."""
+        args = self._profiles.get(cls.scheduler, self._args)
         missing = self._governance.missing_for(cls) if cls.policy or cls.cluster else ""
         if missing:
-            return self._wait_for(missing)
-        key = self.key_for(cls)
-        framework = self._frameworks.get(key)
+            return self._wait_for(missing, args)
+        policy = self.key_for(cls)
+        framework = self._frameworks.get((args.scheduler_name, policy))
         if framework is None:
             framework = assembly.assemble(
-                self._args, self._policies.get(key), self._out, self._sizes, self._preemption_keeper()
+                args, self._policies.get(policy), self._out, self._sizes, self._preemption_keeper()
             )
-            self._frameworks[key] = framework
+            self._frameworks[args.scheduler_name, policy] = framework
         return framework
 
     def conflicts(self, classes: Iterable[PodClass]) -> dict[str, frozenset[str]]:
@@ -135,11 +144,10 @@ class Policies:
         """Forgets what was said of classes that are not in use; goes with ``Interner.keep``."""
         self._governance.keep(used)
 
-    def _wait_for(self, key: str) -> Framework:
-        framework = self._waiting.get(key)
+    def _wait_for(self, policy: str, args: PluginArgs) -> Framework:
+        framework = self._waiting.get((args.scheduler_name, policy))
         if framework is None:
-            name = key.partition("/")[2]
-            framework = self._waiting[key] = Framework(
-                self._args.scheduler_name, [PolicyMissing(name)], {}, self._args.conduct
-            )
+            plugins = [PolicyMissing(policy.partition("/")[2])]
+            framework = Framework(args.scheduler_name, plugins, {}, args.conduct)
+            self._waiting[args.scheduler_name, policy] = framework
         return framework
