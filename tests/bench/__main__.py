@@ -1,6 +1,7 @@
 """`make bench ARGS=…`: Stowplan beside kube-scheduler and beside bare binding, in one run.
 
-`python -m tests.bench decisions` measures the decisions alone; see docs/performance.md for both.
+`python -m tests.bench decisions` measures the decisions alone, `… curve` how they grow with the cluster, and
+`… stream` schedulers that run while pods come; see docs/performance.md for all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import decisions, machine, report, systems, workloads
+from tests.bench import curve, decisions, machine, report, stream, systems, workloads
 from tests.bench.measure import Case, Run, measure
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
@@ -28,6 +29,10 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["decisions"]:
             return decisions.main(arguments[1:])
+        if arguments[:1] == ["curve"]:
+            return curve.main(arguments[1:])
+        if arguments[:1] == ["stream"]:
+            return stream.main(arguments[1:])
         return _compare(_parser().parse_args(arguments))
     except ControlPlaneError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -77,6 +82,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
                     layout=layout,
                     timeout=options.timeout,
                     number=number,
+                    bound=options.bound,
                     logs=options.logs,
                 )
                 yield _profiled(case, options.profile) if options.profile else case
@@ -113,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--nodes", type=_positive, default=1000, metavar="N", help="default %(default)s")
     parser.add_argument("--pods", type=_positive, metavar="N", help="default: 2000, mission 1000")
+    parser.add_argument("--bound", type=_natural, default=0, metavar="N",
+                        help="pods that are on the nodes before; default %(default)s")  # fmt: skip
     parser.add_argument("--workloads", type=_names(workloads.BY_NAME), default=list(workloads.BY_NAME),
                         metavar="A,B", help=f"of {','.join(workloads.BY_NAME)}; default: all")  # fmt: skip
     parser.add_argument("--systems", type=_names(systems.BY_NAME), default=list(systems.BY_NAME),
@@ -132,6 +140,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return int(text)
 
 

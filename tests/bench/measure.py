@@ -36,9 +36,9 @@ from stowplan.model import objects
 
 PODS = f"/api/v1/namespaces/{workloads.NAMESPACE}/pods"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-BOUND = {"fieldSelector": "spec.nodeName!="}
-WATCH = {**BOUND, "watch": "true", "timeoutSeconds": "86400"}
-_POLL = 0.5
+WATCH = {"watch": "true", "timeoutSeconds": "86400"}
+POLL = 0.5
+"""Seconds between two readings of what everybody has used."""
 _NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
 
 
@@ -53,6 +53,7 @@ class Case:
         layout: onto which nodes.
         timeout: seconds for the system from its start; what is bound by then counts.
         number: of the round.
+        bound: pods that are on the nodes before.
         grace: seconds in which the system may end by itself.
         logs: folder that gets a copy of the logs of all processes; None for no copy.
     """
@@ -63,6 +64,7 @@ class Case:
     layout: Layout
     timeout: float
     number: int = 1
+    bound: int = 0
     grace: float = 0.0
     logs: Path | None = None
 
@@ -137,16 +139,16 @@ class Binds:
         """The watch has ended, perhaps within a line, and another one begins."""
         self._rest = b""
 
-    def feed(self, chunk: bytes, now: float) -> None:
-        """Takes the next bytes of the watch, cut anywhere."""
+    def feed(self, chunk: bytes, now: float) -> set[bytes]:
+        """Takes the next bytes of the watch, cut anywhere; the names that are new."""
         lines, found, rest = (self._rest + chunk).rpartition(b"\n")
         self._rest = rest
-        before = len(self.names)
-        if found:
-            self.names.update(_NAME.findall(lines))
-        if len(self.names) > before:
+        new = set(_NAME.findall(lines)) - self.names if found else set()
+        if new:
+            self.names |= new
             self.first = now if self.first is None else self.first
             self.last = now
+        return new
 
 
 def measure(case: Case, told: Callable[[str], None]) -> Run:
@@ -171,6 +173,7 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
                 pods=case.pods,
                 layout=case.layout,
                 scheduler=case.system.scheduler_name,
+                bound=case.bound,
                 told=told,
             )
         )
@@ -192,17 +195,17 @@ def measure(case: Case, told: Callable[[str], None]) -> Run:
 
 async def _observe(case: Case, plane: ControlPlane, process: Process, told: Callable[[str], None]) -> Run:
     binds = Binds()
-    async with _connected(plane) as http:
+    async with connected(plane) as http:
         requests = await meter.requests(http)
         used = meter.Meter(process, plane)
-        if await _placements(http):  # which also opens the connection that the watch goes through
+        if await placements_of(http, case.workload):  # which also opens the connection that the watch goes through
             raise ControlPlaneError("there are bound pods before the scheduler has been started")
-        watching = asyncio.create_task(_follow(http, binds, case.pods, used))
+        watching = asyncio.create_task(_follow(http, binds, case, used))
         start = time.perf_counter()
         process.start()
         remark = ""
         while not remark and not watching.done():
-            await asyncio.wait({watching}, timeout=_POLL)
+            await asyncio.wait({watching}, timeout=POLL)
             used.read()
             told(f"{len(binds.names)} of {case.pods} pods are bound")
             if not process.alive:
@@ -214,7 +217,7 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
         watching.cancel()
         await used.settle()
         requests = await meter.requests(http) - requests
-        placements = await _placements(http)
+        placements = await placements_of(http, case.workload)
     first, end, bound = used.first, used.latest, len(binds.names)
     return Run(
         workload=case.workload.name,
@@ -238,26 +241,32 @@ async def _observe(case: Case, plane: ControlPlane, process: Process, told: Call
     )
 
 
-async def _follow(http: aiohttp.ClientSession, binds: Binds, pods: int, used: meter.Meter) -> None:
-    """Watches until all pods are bound.
+async def _follow(http: aiohttp.ClientSession, binds: Binds, case: Case, used: meter.Meter) -> None:
+    """Watches until all pods are bound."""
+    async for chunk in watched(http, case.workload, binds):
+        before = binds.first
+        binds.feed(chunk, time.perf_counter())
+        if before is None and binds.first is not None:
+            used.first = used.read()
+        if len(binds.names) >= case.pods:
+            return
+
+
+async def watched(http: aiohttp.ClientSession, workload: Workload, binds: Binds) -> AsyncIterator[bytes]:
+    """The bytes of a watch of the bound pods of a workload, for ever.
 
     Without a resource version a watch begins with what is there already, so that a new one misses nothing: the API
     server ends those for which it has no time while it is busy.
     """
-    while len(binds.names) < pods:
+    while True:
         binds.cut()
-        async with http.get(PODS, params=WATCH, headers={"Accept": METADATA}) as stream:
+        async with http.get(PODS, params={**_bound(workload), **WATCH}, headers={"Accept": METADATA}) as stream:
             async for chunk in stream.content.iter_any():
-                before = binds.first
-                binds.feed(chunk, time.perf_counter())
-                if before is None and binds.first is not None:
-                    used.first = used.read()
-                if len(binds.names) >= pods:
-                    return
+                yield chunk
 
 
 @contextlib.asynccontextmanager
-async def _connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]:
+async def connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]:
     """A connection as administrator."""
     cluster = await config.load(kubeconfig=str(plane.kubeconfig), context=None)
     headers = {"Authorization": cluster.credentials.header() or "", "Accept-Encoding": "identity"}
@@ -273,11 +282,16 @@ async def _connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession
         raise ControlPlaneError(f"the API server gave no answer to the benchmark: {error}") from error
 
 
-async def _placements(http: aiohttp.ClientSession) -> dict[str, str]:
-    """Pod name to node name of all that are bound."""
-    async with http.get(PODS, params=BOUND) as answer:
+async def placements_of(http: aiohttp.ClientSession, workload: Workload) -> dict[str, str]:
+    """Pod name to node name of all pods of a workload that are bound."""
+    async with http.get(PODS, params=_bound(workload)) as answer:
         pods = msgspec.json.decode(await answer.read(), type=_List).items
     return {pod.metadata.name: pod.spec.node_name for pod in pods}
+
+
+def _bound(workload: Workload) -> dict[str, str]:
+    """Selects the pods of a workload that have a node, and none that were there before."""
+    return {"fieldSelector": "spec.nodeName!=", "labelSelector": f"app={workload.name}"}
 
 
 class _Pod(objects.Struct):

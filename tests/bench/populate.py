@@ -38,6 +38,7 @@ async def populate(
     pods: int,
     layout: Layout,
     scheduler: str,
+    bound: int = 0,
     told: Callable[[str], None],
 ) -> None:
     """Writes everything, the pods last.
@@ -48,6 +49,7 @@ async def populate(
         pods: how many.
         layout: the nodes.
         scheduler: ``schedulerName`` of the pods.
+        bound: pods that are on the nodes already.
         told: called with a word on each step.
     """
     async with plane.api(connections=_AT_A_TIME) as api:
@@ -56,13 +58,16 @@ async def populate(
         account = {"name": "default", "namespace": workloads.NAMESPACE}
         await api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
         told("nodes")
-        await _each(layout.nodes(), api.create)
-        await _each(workloads.csi_nodes(layout), api.create)
+        await each(layout.nodes(), api.create)
+        await each(workloads.csi_nodes(layout), api.create)
         if workload.volume:
             told("volumes")
-            await _each(workload.volumes(pods, layout), lambda pair: _bound_claim(api, *pair))
+            await each(workload.volumes(pods, layout), lambda pair: _bound_claim(api, *pair))
+        if bound:
+            told("pods that are on the nodes")
+            await each(workloads.bound(workload, bound, layout), api.create)
         told("pods")
-        await _each(workload.manifests(pods, layout, scheduler), api.create)
+        await each(workload.manifests(pods, layout, scheduler), api.create)
 
 
 async def _bound_claim(api: Api, claim: Manifest, volume: Manifest) -> None:
@@ -73,7 +78,8 @@ async def _bound_claim(api: Api, claim: Manifest, volume: Manifest) -> None:
         await api.patch(f"{path_of(manifest)}/status", {"status": manifest["status"]})
 
 
-async def _each(items: Iterable[T], work: Callable[[T], Awaitable[object]]) -> None:
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[object]]) -> None:
+    """Does it to all of them, some at a time and begun in their order."""
     pending = iter(items)
 
     async def worker() -> None:

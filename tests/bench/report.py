@@ -31,10 +31,10 @@ def markdown(runs: Sequence[Run], machine: Machine) -> str:
         rounds = len({run.round for run in of})
         median = f", median of {rounds} rounds" if rounds > 1 else ""
         parts.append(f"**{name}**: {of[0].pods:,} pods, {of[0].nodes:,} nodes{median}")
-        parts.append(_table(_SPEED, (_speed(group, of) for group in _by_system(of))))
+        parts.append(table(_SPEED, (_speed(group, of) for group in _by_system(of))))
     parts.append("**What became of the pods** (the worst of all rounds)")
     workloads = [[run for run in runs if run.workload == name] for name in dict.fromkeys(run.workload for run in runs)]
-    parts.append(_table(_RESULT, (_result(group) for of in workloads for group in _by_system(of))))
+    parts.append(table(_RESULT, (_result(group) for of in workloads for group in _by_system(of))))
     return "\n\n".join(parts)
 
 
@@ -106,7 +106,7 @@ def _widest(ranges: Iterable[tuple[int, int]]) -> str:
     return f"{least} to {most}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A markdown table, padded so that it can be read as it is; figures to the right."""
     body = [list(row) for row in rows]
     widths = [max(2, *(len(row[column]) for row in [header, *body])) for column in range(len(header))]

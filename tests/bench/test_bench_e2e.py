@@ -35,6 +35,23 @@ def test_bare_binding_and_stowplan_bind_all_pods_and_stowplan_keeps_the_rules(
     assert stowplan["balance"]["zone_skew"] == 1
 
 
+def test_pods_that_come_while_nodes_come_and_go_are_all_bound(tmp_path: Path) -> None:
+    output = tmp_path / "stream.json"
+    command = "stream --systems stowplan --nodes 60 --pods 60 --groups 6 --rate 30 --churn 4 --rest 0 --json"
+    assert main([*command.split(), str(output)]) == 0
+    (result,) = json.loads(output.read_text())["results"]
+    assert (result["pods"], result["bound"], len(result["waits"])) == (60, 60, 60)
+    assert 0 < result["waits"][0] <= result["waits"][-1]
+
+
+def test_pods_that_are_there_before_are_not_counted(tmp_path: Path) -> None:
+    output = tmp_path / "bench.json"
+    command = "--systems stowplan --workloads mission --nodes 60 --pods 20 --bound 90 --timeout 90 --json"
+    assert main([*command.split(), str(output)]) == 0
+    (run,) = json.loads(output.read_text())["runs"]
+    assert (run["bound"], run["balance"]["broken"]) == (20, 0)
+
+
 @pytest.mark.parametrize(
     ("script", "remark"),
     [

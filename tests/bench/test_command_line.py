@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,17 @@ def test_decisions_are_measured_and_profiled(capsys: pytest.CaptureFixture[str],
     assert "Filter    PodTopologySpread" in shown
     assert "Ordered by: internal time" in shown
     assert output.stat().st_size > 1000
+
+
+def test_a_curve_is_measured_written_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    figures, drawn = tmp_path / "curve.json", tmp_path / "curve.svg"
+    command = f"curve --nodes 40,80 --bound 0,2000,4000 --workload spread --json {figures} --svg {drawn}"
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out.count("µs a decision") == 5  # 40 nodes are too few for 4,000 pods
+    points = json.loads(figures.read_text())["points"]
+    assert [(each["nodes"], each["bound"]) for each in points] == [
+        (40, 0), (40, 2000), (80, 0), (80, 2000), (80, 4000),
+    ]  # fmt: skip
+    assert all(each["micros"] > 0 for each in points)
+    picture = xml.etree.ElementTree.parse(drawn)
+    assert len(picture.findall(".//{http://www.w3.org/2000/svg}circle")) == 5 + 3  # points, and the legend

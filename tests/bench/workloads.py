@@ -129,6 +129,23 @@ WORKLOADS = (
 BY_NAME = {each.name: each for each in WORKLOADS}
 
 
+def bound(workload: Workload, pods: int, layout: Layout) -> Iterator[Manifest]:
+    """Pods of the same rules that are on the nodes already, in groups of their own: one of each group on every node."""
+    names = [name for *_, name in layout.names()]
+    others = dataclasses.replace(workload, name=f"old-{workload.name}", volume=False)
+    for index, manifest in enumerate(others.manifests(pods, layout, "somebody")):
+        group = f"old{index // len(names)}"
+        manifest["metadata"]["labels"][GROUP] = group
+        spec = manifest["spec"]
+        for constraint in spec.get("topologySpreadConstraints", []):
+            constraint["labelSelector"] = {"matchLabels": {GROUP: group}}
+        for terms in spec.get("affinity", {}).get("podAntiAffinity", {}).values():
+            for term in terms:
+                term["labelSelector"] = {"matchLabels": {GROUP: group}}
+        spec["nodeName"] = names[index % len(names)]
+        yield manifest
+
+
 def layout_of(nodes: int) -> Layout:
     """3 zones, 2 power domains in each, and in those as many racks of about ``RACK_SIZE`` hosts as are needed."""
     racks = math.ceil(nodes / (6 * RACK_SIZE))
