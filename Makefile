@@ -51,6 +51,10 @@ demo: $(READY) ## Place a stateful cluster over failure domains and watch
 bench: $(READY) ## Measure beside kube-scheduler and bare binding
 	@$(PY) -m tests.bench $(ARGS)
 
+.PHONY: scenarios
+scenarios: $(READY) ## Run what goes wrong in the life of a stateful service, with stock Kubernetes and with ours
+	@$(PY) -m tests.scenarios $(ARGS)
+
 .PHONY: parity
 parity: $(READY) ## Compare with kube-scheduler's own plugins on 100,000 pods
 	@$(PY) -m tests.parity --pods 100000 $(ARGS)

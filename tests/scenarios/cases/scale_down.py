@@ -1,0 +1,60 @@
+"""Scale-down keeps the zones balanced: kubernetes 124149.
+
+Six members lie two to a zone. Members are restarted, two at a time, until two of them have changed places, as happens
+sooner or later; the zones are still even. Then the service shrinks to three. Users expect one member in each zone. A
+StatefulSet always takes the highest ordinals, wherever they are.
+"""
+
+from __future__ import annotations
+
+from tests.controlplane.nodes import ZONE, Layout, Manifest
+from tests.scenarios.invariants import Even
+from tests.scenarios.manifests import Service, policy, spread
+from tests.scenarios.scenario import Failed, Scenario, Setup
+from tests.scenarios.stage import Stage
+
+SERVICE = Service(replicas=6)
+RESTARTS = 12
+
+
+def objects(setup: Setup) -> list[Manifest]:
+    match setup:
+        case Setup.PLAIN:
+            return SERVICE.stateful_set(topologySpreadConstraints=[spread(ZONE)])
+        case Setup.EXPERT:
+            constraint = spread(ZONE, nodeTaintsPolicy="Honor")
+            return SERVICE.stateful_set(parallel=True, topologySpreadConstraints=[constraint])
+        case Setup.OURS:
+            rule = {"name": "over-zones", "domain": "zone", "maxSkew": 1}
+            return [policy(spread=[rule]), SERVICE.stateful_cluster()]
+
+
+async def happens(stage: Stage) -> None:
+    await stage.running(6)
+    for _ in range(RESTARTS):
+        zones = await stage.domains(ZONE)
+        first, *rest = sorted(zones)
+        last = next(name for name in reversed(rest) if zones[name] != zones[first])
+        await stage.running(6, without=await stage.delete_pods([first, last]), what="after a restart")
+        if (await stage.domains(ZONE))[first] != zones[first]:
+            break
+    await stage.scale(3)
+
+
+async def check(stage: Stage) -> None:
+    await stage.running(3)
+    counts = await stage.counts(ZONE)
+    if set(counts.values()) != {1}:
+        raise Failed(f"zones hold {' / '.join(map(str, counts.values()))} after the scale-down")
+
+
+SCENARIO = Scenario(
+    name="scale-down",
+    issue="kubernetes 124149",
+    title="scale-down keeps zones balanced",
+    layout=Layout(zones=3, power_domains=1, racks=1, hosts=2),
+    objects=objects,
+    happens=happens,
+    check=check,
+    rules=(Even(ZONE),),
+)
