@@ -106,7 +106,6 @@ class PolicySpread:
             for rule in layout.joint(who, self._size(layout.rule, counted, nodes)):
                 model.add(rule)
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
     def alike(self, pod: PodInfo) -> Hashable:
         """The groups that the pod is in, the nodes that it wishes for, and its claims."""
         groups = tuple(rule.counted(pod.cls) for rule in self._rules if rule.required)
@@ -123,6 +122,7 @@ class PolicySpread:
             concerned = hints.recounts(event, groups, nodes)
         return concerned and hints.may_accept(self, pod, nodes, among=hints.wished(pod.cls, nodes, self._added))
 
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
         """Points by how well each rule is kept, weighted."""
         return weighted(
             (layout.rule.weight, layout.points(rows, self._size(layout.rule, counted, nodes)))
