@@ -96,7 +96,13 @@ class Release:
             settings: what to change in the configuration; sections are merged.
             server: URL of the API server, where it is to be reached by another one.
         """
-        return Replica(self, name, settings or {}, server)
+        directory = self.plane.directory
+        config = directory / f"{name}.config.yaml"
+        config.write_text(yaml.safe_dump(_merged(self.configuration, settings or {})))
+        kubeconfig = _moved(self.kubeconfig, server, name) if server else self.kubeconfig
+        return Replica(
+            name, directory=directory, log=directory / "logs" / f"{name}.log", config=config, kubeconfig=kubeconfig
+        )
 
     def uninstall(self) -> None:
         """Take the release away; CRDs stay, as they do with helm."""
@@ -106,28 +112,33 @@ class Release:
 class Replica:
     """One process, from `start` to `stop`; also a context manager. It may be started again after it has ended.
 
-    Attributes:
-        log: file of everything that it has written, over all its starts.
+    Args:
+        name: for people.
+        directory: where it runs.
+        log: file of everything that it writes, over all its starts.
+        config: the configuration file; it must ask for JSON logs, and only the address of the metrics is another one.
+        kubeconfig: whose rights it has.
+        environment: more variables, such as what a credential plugin needs.
     """
 
-    def __init__(self, release: Release, name: str, settings: Settings, server: str) -> None:
-        self._release = release
+    def __init__(
+        self, name: str, *, directory: Path, log: Path, config: Path, kubeconfig: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
-        directory = release.plane.directory
-        self.log = directory / "logs" / f"{name}.log"
-        file = directory / f"{name}.config.yaml"
-        file.write_text(yaml.safe_dump(_merged(release.configuration, settings)))
+        self.log = log
         self._process = Process(
             name,
             [
-                sys.executable, "-m", "stowplan", "run", f"--config={file}", "--metrics-address=127.0.0.1:0",
-                f"--kubeconfig={_moved(release.kubeconfig, server, name) if server else release.kubeconfig}",
+                sys.executable, "-m", "stowplan", "run", f"--config={config}", "--metrics-address=127.0.0.1:0",
+                f"--kubeconfig={kubeconfig}",
             ],
-            log=self.log,
+            log=log,
             directory=directory,
             environment={
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(directory),
+                **(environment or {}),
                 "PYTHONPATH": str(ROOT / "operator"),
                 "PYTHONUNBUFFERED": "1",
             },

@@ -43,10 +43,10 @@ def run(
         input=stdin, text=True, capture_output=True, check=False, timeout=120, cwd=directory,
         env={
             "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": str(ROOT / "operator"),
             "KUBECONFIG": os.devnull,
             "HOME": os.devnull,
             **(environment or {}),
+            "PYTHONPATH": str(ROOT / "operator"),
         },
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)

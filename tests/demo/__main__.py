@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.controlplane.errors import ControlPlaneError
-from tests.demo import given, local, product, story
+from tests.demo import given, local, story
 from tests.demo.errors import DemoError, Refused
 from tests.demo.screen import Screen
 from tests.demo.stage import NAMESPACE, Stage
+from tests.process import Replica
 
 
 def main(arguments: list[str]) -> int:
@@ -108,7 +109,7 @@ def _directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def _keep(stage: Stage, stowplan: product.Stowplan) -> None:
+def _keep(stage: Stage, stowplan: Replica) -> None:
     """Wait for Ctrl-C, which is how this is meant to end."""
     print(
         f"\nEverything stays until Ctrl-C. In another terminal:\n\n"
@@ -120,7 +121,7 @@ def _keep(stage: Stage, stowplan: product.Stowplan) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(0.5)
-            stowplan.check()
+            story.check(stowplan)
             stage.check()
 
 

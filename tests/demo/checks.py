@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tests.controlplane.nodes import Manifest
 from tests.demo.state import READY, Host, Member, State
 
+Domain = tuple[str, ...]
+"""Values of labels, the broader domain's first: `("a", "r1")` is rack r1 of zone a."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Check:
@@ -57,33 +60,50 @@ class Where:
         host = self.hosts.get(member.node)
         return None if host is None else host.labels.get(self.keys[name])
 
-    def values(self, name: str) -> set[str]:
-        """All domains of the kind with a usable node."""
-        key = self.keys[name]
-        return {host.labels[key] for host in self.hosts.values() if host.usable and key in host.labels}
+    def counts(self, members: Iterable[Member], *names: str) -> Counter[Domain]:
+        """Members in each domain, the empty ones with a usable node included.
 
-    def counts(self, members: Iterable[Member], name: str) -> Counter[str]:
-        """Members in each domain of the kind, the empty ones included."""
-        counts = Counter(dict.fromkeys(sorted(self.values(name)), 0))
+        Args:
+            members: whom to count.
+            names: of the kind of domain; after that of the broader one inside which it is one, if any.
+        """
+        keys = [self.keys[name] for name in names]
+        usable = (_labels(host, keys) for host in self.hosts.values() if host.usable)
+        counts: Counter[Domain] = Counter(dict.fromkeys(sorted(filter(None, usable)), 0))
         for member in members:
-            value = self.domain(member, name)
-            if value is not None:
-                counts[value] += 1
+            host = self.hosts.get(member.node)
+            domain = None if host is None else _labels(host, keys)
+            if domain is not None:
+                counts[domain] += 1
         return counts
 
 
-def selects(selector: Manifest | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector takes pods with these labels; None takes all.
+def _labels(host: Host, keys: Iterable[str]) -> Domain | None:
+    """Values of these labels; None where one is missing."""
+    values = tuple(host.labels.get(key, "") for key in keys)
+    return values if all(values) else None
 
-    Raises:
-        NotImplementedError: it has matchExpressions, which the examples do not use.
-    """
+
+def selects(selector: Manifest | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector takes pods with these labels; None takes all."""
     if selector is None:
         return True
-    if selector.get("matchExpressions"):
-        raise NotImplementedError("the demo reads matchLabels only")
     wanted: Mapping[str, str] = selector.get("matchLabels", {})
-    return all(labels.get(key) == value for key, value in wanted.items())
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _holds(each, labels.get(each["key"])) for each in selector.get("matchExpressions", [])
+    )
+
+
+def _holds(expression: Manifest, value: str | None) -> bool:
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
 
 
 def _required(rule: Manifest) -> bool:
@@ -97,21 +117,42 @@ def _explained(members: Sequence[Member]) -> Check:
 
 
 def _spread(rule: Manifest, where: Where) -> Check:
-    unknown = {"within", "maxPerDomain"} & {key for key, value in rule.items() if value is not None}
-    if unknown:
-        raise NotImplementedError(f"the demo cannot check {', '.join(sorted(unknown))}")
-    domain, most = rule["domain"], rule.get("maxSkew", 1)
-    said, skews = [], []
+    within = rule.get("within")
+    names = (within, rule["domain"]) if within else (rule["domain"],)
+    said, good = [], True
     for group, members in _groups(where.members, rule.get("groupBy", [])).items():
-        counts = where.counts(members, domain)
-        least = min(counts.values(), default=0) if len(counts) >= rule.get("minDomains", 1) else 0
-        skews.append(max(counts.values(), default=0) - least)
+        counts = where.counts(members, *names)
         lost = len(members) - counts.total()
+        good = good and not lost and _skew(counts, rule) <= rule.get("maxSkew", 1) and _fits(counts, rule, len(members))
         said.append(" ".join(filter(None, [group, _shape(counts), f"({lost} nowhere)" if lost else ""])))
-        if lost:
-            skews.append(most + 1)
-    good = all(skew <= most for skew in skews)
-    return Check(rule["name"], f"{', '.join(said)} per {domain}", good if _required(rule) else None)
+    found = f"{', '.join(said)} per {rule['domain']}"
+    if within:
+        found += f" of each {within}"
+    if limit := rule.get("maxPerDomain"):
+        found += f", none above {limit}"
+    return Check(rule["name"], found, good if _required(rule) else None)
+
+
+def _skew(counts: Counter[Domain], rule: Manifest) -> int:
+    """The largest difference between two domains that are compared: with `within`, those of one broader domain."""
+    compared: dict[Domain, list[int]] = {}
+    for domain, count in counts.items():
+        compared.setdefault(domain[:-1], []).append(count)
+    wanted = rule.get("minDomains") or 1
+    return max((max(each) - (min(each) if len(each) >= wanted else 0) for each in compared.values()), default=0)
+
+
+def _fits(counts: Counter[Domain], rule: Manifest, size: int) -> bool:
+    """Whether no domain holds more than `maxPerDomain` of a group of this size allows; one it may always hold."""
+    limit = rule.get("maxPerDomain")
+    fullest = max(counts.values(), default=0)
+    if limit is None or fullest <= 1:
+        return True
+    if limit == "Minority":
+        return 2 * fullest < size
+    if isinstance(limit, str):
+        return 100 * fullest <= int(limit.removesuffix("%")) * size
+    return bool(fullest <= limit)
 
 
 def _groups(members: Iterable[Member], keys: Sequence[str]) -> dict[str, list[Member]]:
@@ -121,7 +162,7 @@ def _groups(members: Iterable[Member], keys: Sequence[str]) -> dict[str, list[Me
     return groups
 
 
-def _shape(counts: Counter[str]) -> str:
+def _shape(counts: Counter[Domain]) -> str:
     """`2+2+1`, or `≤1` where there are many domains."""
     numbers = sorted(counts.values(), reverse=True)
     if len(numbers) <= 6:

@@ -12,30 +12,43 @@ from typing import Final
 import yaml
 from rich.table import Table
 from rich.text import Text
+from tests.cli import command
 from tests.controlplane.nodes import Manifest
-from tests.demo import checks, picture, product, table
+from tests.demo import checks, picture, table
 from tests.demo import state as states
 from tests.demo.errors import DemoError
 from tests.demo.screen import Screen
 from tests.demo.stage import EXAMPLES, GROUP, KINDS, NAMESPACE, Reader, Stage
+from tests.process import Replica
 
 MARKS: Final = {True: ("ok", "green"), False: ("NO", "bold red"), None: ("--", "dim")}
 """How a check is shown: kept, broken, only wished for."""
 
 
 @contextlib.contextmanager
-def running(stage: Stage, directory: Path, screen: Screen) -> Iterator[product.Stowplan]:
-    """Stowplan on this machine, ready; stopped at the end."""
+def running(stage: Stage, directory: Path, screen: Screen) -> Iterator[Replica]:
+    """Stowplan on this machine, ready; stopped at the end.
+
+    There may be no container runtime here, so the chart's Deployment may run nothing: this process stands for its pods,
+    with the same configuration file and the same rights.
+    """
     screen.step(f"stowplan run, on this machine, with {stage.acting}")
-    stowplan = product.Stowplan(directory, config=stage.config, kubeconfig=stage.rights, environment=stage.environment)
-    try:
-        stowplan.start()
+    stowplan = Replica(
+        "stowplan", directory=directory, log=directory / "stowplan.log", config=stage.config, kubeconfig=stage.rights,
+        environment=stage.environment,
+    )  # fmt: skip
+    with stowplan:
+        stowplan.wait_ready()
         yield stowplan
-    finally:
-        stowplan.stop()
 
 
-def play(stage: Stage, stowplan: product.Stowplan, screen: Screen, *, timeout: float) -> bool:
+def check(stowplan: Replica) -> None:
+    """Raise DemoError with the end of its log if it has ended."""
+    if not stowplan.alive:
+        raise DemoError(f"stowplan has ended\n{stowplan.tail()}")
+
+
+def play(stage: Stage, stowplan: Replica, screen: Screen, *, timeout: float) -> bool:
     """Apply the examples, wait until all is ready, report, and say whether everything is where it belongs.
 
     Raises:
@@ -57,14 +70,22 @@ def play(stage: Stage, stowplan: product.Stowplan, screen: Screen, *, timeout: f
     screen.show(_conditions(state), record=False)
     pod = next(member.name for member in state.members if member.volumes)
     screen.title(f"$ stowplan explain {pod} -n {NAMESPACE}", record=False)
-    screen.show(product.command("explain", pod, "-n", NAMESPACE, kubeconfig=stage.kubeconfig,
-                                environment=stage.environment), record=False)  # fmt: skip
+    screen.show(_explanation(stage, pod), record=False)
     screen.title("the members in their failure domains")
     _draw(state, hosts, screen)
     screen.title("checked against the policy, from nodes, pods and volumes")
     found = checks.check(state, hosts, volumes)
     screen.show(_checks(found))
     return all(each.good is not False for each in found)
+
+
+def _explanation(stage: Stage, pod: str) -> str:
+    arguments = ("explain", pod, "-n", NAMESPACE)
+    done = command.run(*arguments, environment={**stage.environment, "KUBECONFIG": str(stage.kubeconfig)})
+    if done.status != 0:
+        said = (done.err or done.out).strip()
+        raise DemoError(f"stowplan {' '.join(arguments)} ended with status {done.status}: {said}")
+    return done.out.rstrip()
 
 
 def _apply(stage: Stage, screen: Screen) -> tuple[Manifest, Manifest]:
@@ -81,7 +102,7 @@ def _apply(stage: Stage, screen: Screen) -> tuple[Manifest, Manifest]:
 class _Watch:
     """Looks at the cluster again and again until all is ready, and shows it."""
 
-    def __init__(self, stage: Stage, stowplan: product.Stowplan, screen: Screen, *, policy: str, cluster: str) -> None:
+    def __init__(self, stage: Stage, stowplan: Replica, screen: Screen, *, policy: str, cluster: str) -> None:
         self._stage = stage
         self._stowplan = stowplan
         self._screen = screen
@@ -111,7 +132,7 @@ class _Watch:
                 show(table.render(state, hosts), table.summary(state))
                 if state.settled:
                     return state
-                self._stowplan.check()
+                check(self._stowplan)
                 self._stage.check()
                 if time.monotonic() > deadline:
                     break

@@ -98,18 +98,74 @@ def test_fewer_domains_than_asked_for_count_as_an_empty_one() -> None:
     assert verdicts["sets-over-zones"].good is False
 
 
+TWO_AND_TWO = {"data-2": "a-1-r3-h1", "data-3": "a-2-r3-h1"}
+"""Two data members in each of the two power domains of zone a."""
+RULE = "spec.spread.0"  # sets-over-zones: 3 masters, 6 data, 2 ingest
+
+
+def spread(change: Mapping[str, object], changed: Mapping[str, str]) -> Check:
+    """What is found of the first spread rule, with some of its fields and some members' places changed."""
+    policy = worlds.policy()
+    for field, value in change.items():
+        policy = worlds.edited(policy, f"{RULE}.{field}", value)
+    places = {**worlds.PLACES, **changed}
+    found = dataclasses.replace(worlds.world(changed), policy=policy)
+    return judge(found, worlds.volumes(places))["sets-over-zones"]
+
+
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("change", "changed", "good"),
     [
-        pytest.param("spec.spread.0.within", "zone", "cannot check within", id="within"),
-        pytest.param("spec.spread.0.maxPerDomain", 1, "cannot check maxPerDomain", id="maxPerDomain"),
-        pytest.param("spec.separate.0.pods", {"matchExpressions": [{}]}, "matchLabels only", id="expressions"),
+        pytest.param({"maxPerDomain": 2}, {}, True, id="number kept"),
+        pytest.param({"maxPerDomain": 1}, {}, False, id="number broken by data"),
+        pytest.param({"maxPerDomain": "40%"}, {}, True, id="share kept"),
+        pytest.param({"maxPerDomain": "30%"}, {}, False, id="share broken"),
+        pytest.param({"maxPerDomain": "Minority"}, {}, True, id="minority kept; one of two ingest is always allowed"),
+        pytest.param(
+            {"maxPerDomain": "Minority", "maxSkew": 9}, {"data-2": "a-1-r4-h1"}, False, id="half is no minority"
+        ),
+        pytest.param({"domain": "rack", "within": "zone", "minDomains": None}, {}, True, id="even inside each zone"),
+        pytest.param(
+            {"domain": "rack", "within": "zone", "minDomains": None}, {"data-1": "a-1-r2-h2"}, False,
+            id="two in a rack of a zone with empty racks",
+        ),
+        pytest.param(
+            {"domain": "rack", "within": "zone", "minDomains": None}, {"data-5": "a-1-r4-h1"}, True,
+            id="inside zones nobody compares the zones",
+        ),
+        pytest.param(
+            {"domain": "power", "within": "zone", "minDomains": 2}, TWO_AND_TWO, True, id="enough domains in each zone"
+        ),
+        pytest.param(
+            {"domain": "power", "within": "zone", "minDomains": 3}, TWO_AND_TWO, False, id="too few domains: one empty"
+        ),
+    ],
+)  # fmt: skip
+def test_a_spread_rule_is_judged_as_it_says(change: dict[str, object], changed: dict[str, str], good: bool) -> None:
+    assert spread(change, changed).good is good
+
+
+def test_what_a_spread_rule_was_judged_by_is_said() -> None:
+    found = spread({"domain": "power", "within": "zone", "minDomains": None, "maxPerDomain": "40%"}, {}).found
+    assert found.endswith("per power of each zone, none above 40%")
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "good"),
+    [
+        pytest.param("In", ["master", "ingest"], True, id="In"),
+        pytest.param("In", ["ingest"], False, id="not In"),
+        pytest.param("NotIn", ["ingest"], True, id="NotIn"),
+        pytest.param("NotIn", ["master"], False, id="not NotIn"),
+        pytest.param("Exists", [], True, id="Exists"),
+        pytest.param("DoesNotExist", [], False, id="not DoesNotExist"),
     ],
 )
-def test_a_rule_that_it_does_not_understand_is_never_passed(path: str, value: object, message: str) -> None:
-    found = dataclasses.replace(worlds.world(), policy=worlds.edited(worlds.policy(), path, value))
-    with pytest.raises(NotImplementedError, match=message):
-        judge(found, [])
+def test_an_expression_selects_as_the_api_says(operator: str, values: list[str], good: bool) -> None:
+    expression = {"key": "set", "operator": operator, "values": values}
+    assert checks.selects({"matchExpressions": [expression]}, {"set": "master"}) is good
+    absent = checks.selects({"matchExpressions": [expression]}, {})
+    assert absent is (operator in {"NotIn", "DoesNotExist"})
 
 
 @settings(deadline=None)
