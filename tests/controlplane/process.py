@@ -65,7 +65,12 @@ class Process:
         """Start it; nothing is known yet about whether it will stay."""
         if self.alive:
             raise ControlPlaneError(f"{self.name} runs already (pid {self.pid})")
-        self._child = _STARTER.submit(self._spawn).result()
+        spawning = _STARTER.submit(self._spawn)
+        try:
+            self._child = spawning.result()
+        except KeyboardInterrupt:  # it is started all the same, and whoever stops us has to know of it
+            self._child = spawning.result()
+            raise
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
