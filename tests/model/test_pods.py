@@ -176,3 +176,11 @@ def test_pods_are_read_from_json_as_the_api_server_writes_it() -> None:
     assert (pod.finished, pod.terminating, pod.scheduled_message) == (True, False, "why")
     assert pod.cls.requests == {"cpu": 250, "memory": 1024}
     assert [(each.ip, each.protocol, each.port) for each in pod.cls.ports] == [("10.0.0.1", "TCP", 80)]
+
+
+def test_annotations_of_a_bind_are_not_kept_and_those_of_others_are() -> None:
+    raw = raw_pod("p")
+    raw.metadata.annotations = {"stowplan.dev/why": "{}", "stowplan.dev/fence": "me/1", "example.com/disk": "nvme"}
+    assert Interner().pod(raw).annotations == {"example.com/disk": "nvme"}
+    raw.metadata.annotations = {"stowplan.dev/why": "{}"}
+    assert Interner().pod(raw).annotations == {}

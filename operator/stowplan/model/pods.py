@@ -10,6 +10,7 @@ Volumes are not part of the class (each member has its own claims); they stay on
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -19,6 +20,8 @@ from stowplan.model import objects, requests, selectors
 
 Ask = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]
 
+_BIND = frozenset({common.ANNOTATION_WHY, common.ANNOTATION_FENCE})
+_NONE: Mapping[str, str] = {}
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -119,6 +122,7 @@ class PodInfo:
         key: ``namespace/name``.
         cls: the class it shares with its like.
         node_name: where it is bound or assumed, or "".
+        annotations: without those that were written with the bind.
         created: RFC 3339 time, sorts as text.
         claims: names of its PersistentVolumeClaims, those of ephemeral volumes too, each once.
         ephemeral: those of ``claims`` that must be owned by the pod.
@@ -137,12 +141,12 @@ class PodInfo:
         meta, spec, status = raw.metadata, raw.spec, raw.status
         self.uid = meta.uid or raw.key
         self.key = raw.key
-        self.namespace = meta.namespace
+        self.namespace = sys.intern(meta.namespace)
         self.name = meta.name
         self.resource_version = meta.resource_version
         self.cls = cls
-        self.node_name = spec.node_name
-        self.scheduler_name = spec.scheduler_name
+        self.node_name = sys.intern(spec.node_name)
+        self.scheduler_name = sys.intern(spec.scheduler_name)
         self.priority = spec.priority
         self.preemption_policy = spec.preemption_policy
         self.created = meta.creation_timestamp
@@ -153,7 +157,7 @@ class PodInfo:
             each.type == "DisruptionTarget" and each.status == "True" and each.reason == "PreemptionByScheduler"
             for each in status.conditions
         )
-        self.annotations = meta.annotations
+        self.annotations = _of_others(meta.annotations)
         self.gates = tuple(gate.name for gate in spec.scheduling_gates)
         self.owner = next(((each.kind, each.name) for each in meta.owner_references if each.controller), ("", ""))
         self.scheduled_message = next(
@@ -186,6 +190,13 @@ class PodInfo:
 
     def __repr__(self) -> str:
         return f"PodInfo({self.key}, node={self.node_name!r})"
+
+
+def _of_others(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """The annotations that are not written with a bind: nobody reads those here, and every running pod has them."""
+    if not annotations:
+        return _NONE
+    return {key: value for key, value in annotations.items() if key not in _BIND} or _NONE
 
 
 def _is_disk(volume: objects.Volume) -> bool:
