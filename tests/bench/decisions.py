@@ -20,14 +20,16 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from tests.bench import profiled, workloads
 from tests.bench.workloads import Workload
-from tests.controlplane.nodes import DRIVER, Layout, Manifest
+from tests.controlplane.nodes import DRIVER, Layout
 
 from stowplan import profiles
 from stowplan.framework.plugin import Probe
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
+from stowplan.model.pods import PodClass
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.cycle import Placed, Scheduler
+from stowplan.scheduler.groups import Roster
 from stowplan.scheduler.queue import SchedulingQueue
 
 SCHEDULER = "stowplan"
@@ -92,7 +94,7 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         cache.put_node(msgspec.convert(manifest, objects.Node))
     for item in _storage(workload, pods, layout):
         cache.put_storage(item)
-    for manifest in _bound(workload, bound, layout):
+    for manifest in workloads.bound(workload, bound, layout):
         cache.put_pod(cache.interner.pod(msgspec.convert(manifest, objects.Pod)))
     for manifest in workload.manifests(pods, layout, SCHEDULER):
         queue.put(cache.interner.pod(msgspec.convert(manifest, objects.Pod)), 0.0)
@@ -100,7 +102,11 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
     policies.govern(cache.snapshot)
     gc.collect()
     gc.freeze()  # as `stowplan run` does once its caches are filled; `drain` takes it back
-    return Scheduler(cache, queue, policies.framework_for)
+    return Scheduler(cache, queue, policies.framework_for, Roster(policies.group_for, _uncounted))
+
+
+def _uncounted(cls: PodClass, delta: int) -> None:
+    """Nothing here depends on how many pods wait."""
 
 
 def drain(scheduler: Scheduler, probe: Probe, seed: int = 0) -> Result:
@@ -192,16 +198,3 @@ def _storage(workload: Workload, pods: int, layout: Layout) -> Iterator[StorageO
         claim["metadata"]["uid"] = volume["spec"]["claimRef"]["uid"] = uid
         yield msgspec.convert(claim, objects.PersistentVolumeClaim)
         yield msgspec.convert(volume, objects.PersistentVolume)
-
-
-def _bound(workload: Workload, pods: int, layout: Layout) -> Iterator[Manifest]:
-    """One pod of each group on every node, as far as they reach."""
-    names = [name for *_, name in layout.names()]
-    others = dataclasses.replace(workload, name="old", volume=False)
-    for index, manifest in enumerate(others.manifests(pods, layout, SCHEDULER)):
-        group = f"old{index // len(names)}"
-        manifest["metadata"]["labels"][workloads.GROUP] = group
-        for constraint in manifest["spec"].get("topologySpreadConstraints", []):
-            constraint["labelSelector"]["matchLabels"][workloads.GROUP] = group
-        manifest["spec"]["nodeName"] = names[index % len(names)]
-        yield manifest

@@ -23,6 +23,7 @@ from stowplan.plugins.policy_rules import Governed
 from stowplan.reconcile.policy_status import PolicyFacts
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.cycle import Scheduler
+from stowplan.scheduler.groups import Group, Roster
 from stowplan.scheduler.queue import SchedulingQueue
 
 log = structlog.get_logger(__name__)
@@ -67,11 +68,10 @@ class PolicyBoard:
         self.on_change: Callable[[], None] = _nobody
         self._clock = clock
         self._backlog = profiles.Backlog()
-        self._waiting: dict[str, PodClass] = {}
         self._watch = profiles.OutageWatch()
         self._out: frozenset[profiles.Outage] = frozenset()
         self.policies = profiles.Policies((), (), args, self._backlog, more=more)
-        self.scheduler = Scheduler(cache, queue, self._framework_for)
+        self.scheduler = Scheduler(cache, queue, self._framework_for, Roster(self._group_for, self._count))
         self.policies.govern(cache.snapshot)
 
     # ------------------------------------------------------------ policies
@@ -80,6 +80,7 @@ class PolicyBoard:
         """Puts all these policies in force, from the next decision on."""
         self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out, more=self._more)
         self.policies.govern(self.scheduler.cache.snapshot)
+        self.scheduler.roster.regroup()
         self.look()
         self._changed()
 
@@ -135,7 +136,7 @@ class PolicyBoard:
     def sweep(self) -> None:
         """Frees what no pod uses any more."""
         cache = self.scheduler.cache
-        waiting = self.scheduler.queue.classes() | set(self._waiting.values())
+        waiting = self.scheduler.queue.classes() | self.scheduler.roster.classes()
         cache.sweep(waiting)
         self.policies.keep({*cache.snapshot.classes(), *waiting})
 
@@ -150,17 +151,18 @@ class PolicyBoard:
 
     def waits(self, pod: PodInfo) -> None:
         """The pod is ours and has no node."""
-        known = self._waiting.get(pod.uid)
-        if known is pod.cls:
-            return
-        nodes = self.scheduler.cache.snapshot
-        if known is not None:
-            self._backlog.remove(known, nodes)
-        self._waiting[pod.uid] = pod.cls
-        self._backlog.add(pod.cls, nodes)
+        self.scheduler.roster.waits(pod)
 
     def settled(self, uid: str) -> None:
         """The pod has a node, or is gone; one that did not wait is fine."""
-        cls = self._waiting.pop(uid, None)
-        if cls is not None:
+        self.scheduler.roster.settled(uid)
+
+    def _group_for(self, cls: PodClass) -> Group | None:
+        return self.policies.group_for(cls)
+
+    def _count(self, cls: PodClass, delta: int) -> None:
+        """One more pod of the class waits, or one less."""
+        if delta > 0:
+            self._backlog.add(cls, self.scheduler.cache.snapshot)
+        else:
             self._backlog.remove(cls, self.scheduler.cache.snapshot)

@@ -8,6 +8,7 @@ are in flight: the API server is the limit then, and deciding later is deciding 
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable
 from typing import Final
@@ -17,13 +18,13 @@ import structlog
 from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
 from stowplan.kube import binder
-from stowplan.live import why
+from stowplan.live import gangs, why
 from stowplan.live.board import PolicyBoard
 from stowplan.live.feed import Feed
 from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import Reporter, reference
-from stowplan.scheduler.cycle import Placed, Unplaced
+from stowplan.scheduler.cycle import Batch, Placed, Question, Unplaced
 from stowplan.scheduler.queued import Place
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,7 @@ class SchedulingLoop:
         self._observer = observer
         self._clock = clock
         self._chance = chance
+        self._solver = gangs.Solver(clock)
         self._wake = asyncio.Event()
         self.in_flight = 0
 
@@ -131,12 +133,48 @@ class SchedulingLoop:
                 return False
             case Unplaced():
                 self._unplaced(outcome, started)
+            case Batch():
+                self._together(outcome, tasks, started)
             case Placed():
-                self._board.settled(outcome.pod.uid)
                 self._observer.algorithm(self._clock() - started)
-                self.in_flight += 1
-                tasks.create_task(self._carry_out(outcome, started))
+                self._placed(outcome, tasks, started, gangs.ALONE)
         return True
+
+    def _placed(self, placed: Placed, tasks: asyncio.TaskGroup, started: float, permit: gangs.Permit) -> None:
+        self.in_flight += 1
+        tasks.create_task(self._carry_out(placed, started, permit))
+
+    def _together(self, batch: Batch, tasks: asyncio.TaskGroup, started: float) -> None:
+        """A group was decided about: binds, waits, or asks the solver."""
+        for unplaced in batch.unplaced:
+            self._unplaced(unplaced, started)
+        if batch.placed:
+            self._observer.algorithm(self._clock() - started)
+        permit: gangs.Permit = gangs.ALONE
+        if batch.group.strict and batch.placed:
+            binding = self._scheduler.roster.binding
+            binding.add(batch.group)
+            done = functools.partial(binding.discard, batch.group)
+            permit = gangs.GangPermit(batch.group, batch.placed, stop=self._prebinder.look, done=done)
+        for placed in batch.placed:
+            self._placed(placed, tasks, started, permit)
+        if batch.question is not None:
+            tasks.create_task(self._ask(batch.question, tasks))
+
+    async def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
+        answer, seconds = await self._solver.ask(question)
+        started = self._clock()
+        chance = self._chance.getrandbits(32)
+        try:
+            batch = self._scheduler.answered(
+                question, answer, seconds=seconds, now=started, chance=chance, probe_for=self._probe
+            )
+        except Exception:  # as in _attempt
+            log.exception("decision failed")
+            self._observer.attempt("error", "", self._clock() - started)
+        else:
+            self._together(batch, tasks, started)
+        self._wake.set()
 
     def _probe(self, framework: Framework) -> Probe:
         return self._observer.probe(framework.name)
@@ -150,30 +188,47 @@ class SchedulingLoop:
 
     # ------------------------------------------------------------ carry out
 
-    async def _carry_out(self, placed: Placed, started: float) -> None:
+    async def _carry_out(self, placed: Placed, started: float, permit: gangs.Permit) -> None:
         """Writes first what volumes need, then the bind; in the end the pod is bound or back in the queue."""
-        pod, node = placed.pod, placed.decision.node
-        flying = True
+        pod, flying, failure = placed.pod, True, "it was dropped"
         try:
-            if placed.writes:
+            if placed.writes or permit.holds:
                 self.in_flight -= 1  # provisioning takes its time and must not hold up other pods
                 flying = False
                 self._wake.set()
-                refused = await self._prebinder.run(placed)
-                if refused is not None:
-                    self._undo(placed, refused, started)
-                    return
+            refused = await self._prebinder.run(placed, permit) if placed.writes else None
+            refused = await permit.ready(pod.uid, refused)
+            if refused is not None:
+                failure = refused
+                self._undo(placed, refused, started)
+                return
+            if not flying:
                 self.in_flight += 1
                 flying = True
+            settled = await self._bind(placed, permit)
+            failure = settled.message if isinstance(settled, binder.Refused) else ""
+            if isinstance(settled, binder.PodGone):
+                failure = "it is gone"
+            self._conclude(placed, settled, started)
+        finally:
+            permit.settled(pod.uid, failure)
+            if flying:
+                self.in_flight -= 1
+            self._wake.set()
+
+    async def _bind(self, placed: Placed, permit: gangs.Permit) -> binder.Settled:
+        """Binds; again, where a gang would be torn apart otherwise."""
+        pod, node, tries = placed.pod, placed.decision.node, gangs.BIND_AGAIN
+        while True:
             asked = self._clock()
             outcome = await self._binder.bind(reference(pod), node, {binder.WHY: why.annotation(placed.decision)})
             settled = await self._find_out(placed, outcome) if isinstance(outcome, binder.Unknown) else outcome
             self._observer.bind(type(settled).__name__, self._clock() - asked)
-            self._conclude(placed, settled, started)
-        finally:
-            if flying:
-                self.in_flight -= 1
-            self._wake.set()
+            if not (isinstance(settled, binder.Refused) and permit.insists(pod.uid) and tries):
+                return settled
+            tries -= 1
+            log.warning("bind of a gang tried again", pod=pod.key, node=node, reason=settled.message)
+            await asyncio.sleep(gangs.PAUSE)
 
     async def _find_out(self, placed: Placed, unknown: binder.Unknown) -> binder.Settled:
         """Asks until it is known what became of a bind.

@@ -11,7 +11,7 @@ leaves ``selected-node`` where it is after a timeout; then a pod whose provision
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -20,10 +20,11 @@ from stowplan import errors
 from stowplan.framework.plugin import BindVolume, PreBindWrite, ProvisionClaim
 from stowplan.framework.snapshot import Snapshot
 from stowplan.kube import session, writes
+from stowplan.live.gangs import Permit
 from stowplan.model import objects
 from stowplan.plugins import volume_prebind
 from stowplan.plugins.volume_prebind import Failed, Waiting, Written
-from stowplan.scheduler.cycle import Placed
+from stowplan.scheduler.outcomes import Placed
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +61,20 @@ class PreBinder:
         for event in self._waiting.get(key, ()):
             event.set()
 
-    async def run(self, placed: Placed) -> str | None:
+    def look(self, members: Iterable[Placed]) -> None:
+        """Something may have become of the permits of these pods: whoever waits for their claims looks again."""
+        for write in (write for each in members for write in each.writes):
+            for event in self._waiting.get(write.claim, ()):
+                event.set()
+
+    async def run(self, placed: Placed, permit: Permit) -> str | None:
         """Writes and waits; None when the pod can be bound, else why not, with the writes taken back."""
         node = placed.decision.node
         written: list[Written] = []
         try:
             for write in placed.writes:
                 written.append(await self._write(write))  # noqa: PERF401 - what was written must be known on a failure
-            failure = await self._wait(written, node)
+            failure = await self._wait(written, node, permit)
         except (errors.ApiError, errors.ApiUnreachable) as error:
             failure = f"volumes could not be prepared: {error}"
         if failure is not None:
@@ -89,7 +96,7 @@ class PreBinder:
                 answer = await writes.reserve_volume(self._api, volume, claim)
         return Written(write, answer.metadata.resource_version)
 
-    async def _wait(self, written: list[Written], node: str) -> str | None:
+    async def _wait(self, written: list[Written], node: str, permit: Permit) -> str | None:
         deadline = self._clock() + self._timeout
         claims = {each.write.claim for each in written}
         event = asyncio.Event()
@@ -98,6 +105,8 @@ class PreBinder:
         try:
             while True:
                 event.clear()
+                if permit.failure:
+                    return permit.failure
                 match volume_prebind.prebind_status(written, node, self._nodes):
                     case Failed(reason):
                         return reason

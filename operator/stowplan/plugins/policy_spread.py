@@ -93,6 +93,7 @@ class PolicySpread:
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each Required rule for each of the groups that the pods are in."""
         groups: dict[Layout, tuple[Governed, list[int]]] = {}
+        bound_to_yield = np.array([own_volumes.held(pod, nodes) is not None for pod in pods], dtype=np.bool_)
         for index, pod in enumerate(pods):
             for layout, counted in self._layouts(pod.cls, nodes):
                 if layout.rule.required:
@@ -101,9 +102,9 @@ class PolicySpread:
                         needed = " and ".join(layout.rule.keys)
                         model.forbid(layout.rule.broken("spread", f"no label {needed}"), index, layout.missing)
         for layout, (counted, members) in groups.items():
-            who = np.zeros(len(pods), dtype=np.bool_)
-            who[members] = True
-            for rule in layout.joint(who, self._size(layout.rule, counted, nodes)):
+            count = np.zeros(len(pods), dtype=np.bool_)
+            count[members] = True
+            for rule in layout.joint(count & ~bound_to_yield, count, self._size(layout.rule, counted, nodes)):
                 model.add(rule)
 
     def alike(self, pod: PodInfo) -> Hashable:

@@ -72,18 +72,19 @@ class Layout:
         most = "" if self.rule.per_domain is None else self.rule.per_domain.text
         return self.rule.broken("spread", f"{self.rule.place}, maxPerDomain {most}")
 
-    def joint(self, who: Mask, size: int) -> Iterator[joint.Rule]:
+    def joint(self, who: Mask, counted: Mask, size: int) -> Iterator[joint.Rule]:
         """The rule, for pods of the group that are placed together.
 
         Args:
-            who: bool[pod]: which they are.
+            who: bool[pod]: those that the rule binds.
+            counted: bool[pod]: those that are in the group.
             size: pods of the group.
         """
         compared = np.zeros(len(self.tally.counts), dtype=np.bool_)
         compared[self._compared] = True
         yield joint.Even(
             self.uneven, self.tally.places, self.tally.counts, compared, self._pool_of, self._enough,
-            self.rule.max_skew, who, who, self.tally.eligible,
+            self.rule.max_skew, who, counted, self.tally.eligible,
         )  # fmt: skip
         if self.rule.per_domain is not None:
             left = self.rule.per_domain.of(size) - self.tally.counts

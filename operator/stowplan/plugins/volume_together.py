@@ -101,9 +101,7 @@ class Together:
         )
 
 
-def _volumes(
-    table: FreeTable, fits: Mask, size: int, component: Places
-) -> Numbers:
+def _volumes(table: FreeTable, fits: Mask, size: int, component: Places) -> Numbers:
     """int64[component]: the usable volumes of at least this size."""
     usable = table.usable & fits & (table.size >= size)
     return np.bincount(component[table.place_codes[usable]], minlength=int(component.max(initial=-1)) + 1)

@@ -30,6 +30,7 @@ from stowplan.plugins.policy_rules import (
     SpreadRule,
 )
 from stowplan.plugins.volume_args import LocalCapacity, VolumeBindingArgs
+from stowplan.profiles.gangs import GangRule, compile_gang
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class CompiledPolicy:
         selector: the pods of its namespace that it governs; None: only those that name it.
         rank: sorts the policies that select one pod, the one that governs it first.
         weights: score plugin name to weight, where the policy says so.
+        gang: which of its pods are placed together; None: each on its own.
         preempts: whether its pods may take the place of others.
     """
 
@@ -64,6 +66,7 @@ class CompiledPolicy:
     failure_domains: FailureDomainArgs | None
     volumes: VolumeBindingArgs | None
     weights: Mapping[str, int]
+    gang: GangRule | None
     preempts: bool
 
     @property
@@ -103,6 +106,7 @@ def compile_policy(policy: api.SchedulingPolicy) -> CompiledPolicy:
         ),
         volumes=None if storage is None else _volumes(storage),
         weights=spec.scoring.weights if spec.scoring is not None else {},
+        gang=compile_gang(spec.gang),
         preempts=spec.preemption != "Never",
     )
 

@@ -20,10 +20,11 @@ from stowplan.plugins.outages import Outage
 from stowplan.plugins.policy_keeper import PolicyKeeper
 from stowplan.plugins.policy_missing import PolicyMissing
 from stowplan.plugins.policy_rules import SpreadRule
-from stowplan.profiles import assembly
+from stowplan.profiles import assembly, gangs
 from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.compile import CompiledPolicy, compile_policy
 from stowplan.profiles.governance import Cluster, Governance, declared, quorums
+from stowplan.scheduler.groups import Group
 
 
 class Policies:
@@ -106,6 +107,12 @@ class Policies:
             )
             self._frameworks[args.scheduler_name, policy] = framework
         return framework
+
+    def group_for(self, cls: PodClass) -> Group | None:
+        """The group whose members are placed together, or None."""
+        policy = self.key_for(cls)
+        compiled = self._policies.get(policy)
+        return gangs.group_of(cls, policy, None if compiled is None else compiled.gang)
 
     def conflicts(self, classes: Iterable[PodClass]) -> dict[str, frozenset[str]]:
         """By key of the policy, the names of those that take pods which it selects, too. Others have no conflict."""

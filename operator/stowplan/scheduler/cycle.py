@@ -6,57 +6,25 @@ If that fails it calls :meth:`Scheduler.undo`, and the pod is as if it had never
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 from stowplan.framework.events import ClusterEvent, Happening
-from stowplan.framework.plugin import CycleState, PreBindWrite, Probe
-from stowplan.framework.runtime import Decision, Framework
-from stowplan.framework.status import Diagnosis, Verdict
-from stowplan.model.pods import PodClass, PodInfo
+from stowplan.framework.plugin import Probe
+from stowplan.framework.runtime import Framework
+from stowplan.framework.status import Diagnosis
+from stowplan.model.pods import PodClass
+from stowplan.scheduler import solver
 from stowplan.scheduler.cache import ClusterCache
+from stowplan.scheduler.group_cycle import GroupCycle
+from stowplan.scheduler.groups import Roster
+from stowplan.scheduler.outcomes import Batch, Placed, Question, Unplaced
+from stowplan.scheduler.placing import Placer
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import QueuedPodInfo
 
+__all__ = ["Batch", "Outcome", "Placed", "Question", "Scheduler", "Unplaced"]
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Placed:
-    """A pod that has a node in the cache; the API server is still to be told.
-
-    Attributes:
-        writes: to be done, and to take effect, before the bind.
-    """
-
-    queued: QueuedPodInfo
-    decision: Decision
-    framework: Framework
-    state: CycleState
-    writes: tuple[PreBindWrite, ...]
-
-    @property
-    def pod(self) -> PodInfo:
-        """The pod."""
-        return self.queued.pod
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unplaced:
-    """A pod that fits nowhere; it is back in the queue.
-
-    Attributes:
-        diagnosis: why.
-        repeated: whether it was said before in the same words.
-    """
-
-    queued: QueuedPodInfo
-    framework: Framework
-    diagnosis: Diagnosis
-    repeated: bool
-
-    @property
-    def pod(self) -> PodInfo:
-        """The pod."""
-        return self.queued.pod
+Outcome = Placed | Unplaced | Batch
 
 
 class Scheduler:
@@ -66,17 +34,24 @@ class Scheduler:
         cache: the state of the cluster.
         queue: the pods that wait.
         framework_for: the plugins that place the pods of a class.
+        roster: the pods without a node, and their groups.
     """
 
     def __init__(
-        self, cache: ClusterCache, queue: SchedulingQueue, framework_for: Callable[[PodClass], Framework]
+        self,
+        cache: ClusterCache,
+        queue: SchedulingQueue,
+        framework_for: Callable[[PodClass], Framework],
+        roster: Roster,
     ) -> None:
         self.cache = cache
         self.queue = queue
         self.framework_for = framework_for
+        self.roster = roster
+        self._groups = GroupCycle(cache, queue, roster, self._unplaced)
 
-    def attempt(self, now: float, chance: int, probe_for: Callable[[Framework], Probe]) -> Placed | Unplaced | None:
-        """Decides about the next pod of the queue; None where there is none.
+    def attempt(self, now: float, chance: int, probe_for: Callable[[Framework], Probe]) -> Outcome | None:
+        """Decides about the next pod of the queue, and its group where it has one; None where there is none.
 
         Args:
             now: seconds of a monotonic clock.
@@ -89,27 +64,42 @@ class Scheduler:
         queued = self.queue.pop(now)
         if queued is None:
             return None
+        placer = self._placer(chance, probe_for)
+        group = self.roster.of(queued.pod)
+        if group is not None:
+            batch = self._groups.attempt(group, queued, placer, now)
+            if batch is not None:
+                return batch
         try:
-            framework = self.framework_for(queued.pod.cls)
-            return self._decide(queued, framework, CycleState(probe_for(framework)), now, chance)
+            return self._decide(queued, placer, now)
         except Exception:
             self.cache.forget(queued.pod)
             self.queue.failed(queued, now)
             raise
 
-    def _decide(
-        self, queued: QueuedPodInfo, framework: Framework, state: CycleState, now: float, chance: int
-    ) -> Placed | Unplaced:
-        pod, nodes = queued.pod, self.cache.snapshot
-        result = self.queue.known(pod, framework.remedies) or framework.schedule(pod, nodes, state, chance)
-        if isinstance(result, Diagnosis):
-            return self._unplaced(queued, framework, result, now)
-        self.cache.assume(pod, result.node)
-        writes = framework.reserve(pod, nodes, state, result.row)
-        if isinstance(writes, Verdict):
-            self.cache.forget(pod)
-            return self._unplaced(queued, framework, Diagnosis(len(nodes), [writes]), now)
-        return Placed(queued, result, framework, state, writes)
+    def answered(
+        self,
+        question: Question,
+        answer: solver.Answer,
+        *,
+        seconds: float,
+        now: float,
+        chance: int,
+        probe_for: Callable[[Framework], Probe],
+    ) -> Batch:
+        """Carries out what the solver has answered, in so many seconds, as far as the cluster still allows it.
+
+        The others are as for :meth:`attempt`.
+        """
+        return self._groups.answered(question, answer, seconds, self._placer(chance, probe_for), now)
+
+    def _placer(self, chance: int, probe_for: Callable[[Framework], Probe]) -> Placer:
+        return Placer(self.cache, self.roster, self.framework_for, chance, probe_for)
+
+    def _decide(self, queued: QueuedPodInfo, placer: Placer, now: float) -> Placed | Unplaced:
+        framework = placer.framework(queued)
+        found = self.queue.known(queued.pod, framework.remedies) or placer.place(queued)
+        return self._unplaced(queued, framework, found, now) if isinstance(found, Diagnosis) else found
 
     def undo(self, placed: Placed, now: float, *, retry: bool) -> None:
         """Takes a placement back.
