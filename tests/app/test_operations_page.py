@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from tests.app.test_metrics import everything, scrape
 
 from stowplan.app import arguments, plugin_config, settings
+from stowplan.app.section import Section
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -34,7 +35,7 @@ def test_the_configuration_on_the_page_has_every_field_and_every_plugin() -> Non
     defaults = settings.Settings()
     assert written.keys() == defaults.model_dump(by_alias=True).keys()
     for name, section in defaults:
-        if isinstance(section, settings.Section):
+        if isinstance(section, Section):
             assert written[to_camel(name)].keys() == section.model_dump(by_alias=True).keys()
     assert {item["name"] for item in written["pluginConfig"]} == plugin_config.IN_TREE.keys() - {"PodTopologySpread"}
     for item in written["pluginConfig"]:

@@ -11,7 +11,7 @@ import yaml
 from tests.chart import rendering
 from tests.controlplane.errors import ControlPlaneError
 
-from stowplan.app import settings
+from stowplan.app import plugin_config, settings
 
 pytestmark = pytest.mark.e2e  # not for a control plane, but for helm, which is built like one
 
@@ -43,9 +43,17 @@ def test_helm_finds_nothing_to_complain_about(values: list[str]) -> None:
             id="plugin argument",
         ),
         pytest.param(
-            ["--set-json", 'config.pluginConfig=[{"name":"NodeName","args":{}}]'],
-            "value must be one of 'NodeResourcesFit'",
-            id="plugin without arguments",
+            ["--set-json", 'config.pluginConfig=[{"args":{}}]'], "missing property 'name'", id="plugin without a name"
+        ),
+        pytest.param(
+            ["--set-json", 'config.profiles=[{"schedulerName":"a","plugins":{"flter":{}}}]'],
+            "additional properties 'flter' not allowed",
+            id="misspelt extension point",
+        ),
+        pytest.param(
+            ["--set", "config.schedulerName=x", "--set-json", 'config.profiles=[{"schedulerName":"a"}]'],
+            "config.schedulerName, config.scoring and config.pluginConfig belong into each of config.profiles",
+            id="name beside profiles",
         ),
         pytest.param(
             ["--set", "networkPolicy.apiServerPorts=null"], "missing property 'apiServerPorts'", id="every way out"
@@ -104,6 +112,7 @@ def test_every_value_of_the_configuration_reaches_the_program(tmp_path: Path) ->
         "apiVersion": settings.API_VERSION,
         "kind": settings.KIND,
         "metricsBindAddress": ":9090",
+        "profiles": [],
     }
 
 
@@ -123,25 +132,31 @@ def properties(schema: rendering.Manifest, definitions: rendering.Manifest) -> r
 def test_the_schema_of_the_values_knows_each_field_of_the_configuration_and_no_other() -> None:
     program = settings.Settings.model_json_schema(by_alias=True)
     theirs = properties(program, program["$defs"])
-    ours = properties(json.loads((rendering.CHART / "values.schema.json").read_text())["properties"]["config"], {})
+    values = json.loads((rendering.CHART / "values.schema.json").read_text())
+    ours = properties(values["properties"]["config"], values["$defs"])
     for chart_sets_it in ("apiVersion", "kind", "metricsBindAddress"):
         del theirs[chart_sets_it]
     for chart_sets_it in ("resourceName", "resourceNamespace"):
         del theirs["leaderElection"][chart_sets_it]
     del theirs["clientConnection"]["kubeconfig"]
     # The plugins: both sides choose by name, in different words of JSON schema.
-    items = json.loads((rendering.CHART / "values.schema.json").read_text())
-    choices = items["properties"]["config"]["properties"]["pluginConfig"]["items"]["allOf"]
-    ours["pluginConfig"] = {
+    ours["pluginConfig"] = ours["profiles"]["pluginConfig"] = {
         choice["if"]["properties"]["name"]["const"]: properties(choice["then"]["properties"]["args"], {})
-        for choice in choices
+        for choice in values["$defs"]["pluginConfig"]["allOf"]
     }
-    theirs["pluginConfig"] = {
-        name.removesuffix("Config"): properties(part["properties"]["args"], program["$defs"])
-        for name, part in program["$defs"].items()
-        if name.endswith("Config")
+    theirs["pluginConfig"] = theirs["profiles"]["pluginConfig"] = {
+        name: properties(program["$defs"][kind.__name__], program["$defs"])
+        for name, kind in plugin_config.IN_TREE.items()
     }
+    theirs["pluginConfig"]["NodeAffinity"]["addedAffinity"] = {}  # core/v1's, which the program checks
     assert ours == theirs
+
+
+def test_profiles_take_the_place_of_what_is_said_for_a_single_one(tmp_path: Path) -> None:
+    profiles = '[{"schedulerName": "stowplan"}, {"schedulerName": "batch", "plugins": {"multiPoint": {"enabled": []}}}]'
+    file = tmp_path / "config.yaml"
+    file.write_text(rendering.configuration(rendering.render("--set-json", f"config.profiles={profiles}")))
+    assert settings.load(file).scheduler_names == ("stowplan", "batch")
 
 
 def test_the_schema_knows_each_default_value_and_no_other() -> None:

@@ -46,6 +46,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "stowplan.configuration" -}}
 {{- $lease := dict "resourceName" (include "stowplan.fullname" .) "resourceNamespace" .Release.Namespace }}
 {{- $config := deepCopy .Values.config }}
+{{- if $config.profiles }}
+{{- $config = omit $config "schedulerName" "scoring" "pluginConfig" }}
+{{- end }}
 {{- $_ := set $config "leaderElection" (merge $lease $config.leaderElection) }}
 {{- $_ := set $config "metricsBindAddress" (printf ":%d" (int .Values.metrics.port)) }}
 {{- $_ := set $config "apiVersion" "config.stowplan.dev/v1alpha1" }}
@@ -55,6 +58,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* What the schema cannot say: values that contradict each other. */}}
 {{- define "stowplan.check" -}}
+{{- with .Values.config }}
+{{- if and .profiles (or (ne .schedulerName "stowplan") .scoring.weights .pluginConfig) }}
+{{- fail "config.schedulerName, config.scoring and config.pluginConfig belong into each of config.profiles" }}
+{{- end }}
+{{- end }}
 {{- if not .Values.config.leaderElection.leaderElect }}
 {{- if gt (int .Values.replicaCount) 1 }}
 {{- fail "replicaCount above 1 needs config.leaderElection.leaderElect: true" }}
