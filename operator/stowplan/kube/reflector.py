@@ -123,28 +123,41 @@ class Reflector(Generic[K]):
         started = self._clock()
         self._ledger.begin()
         limit, token = self._page, ""
-        while True:
-            params = {"limit": str(limit), **({"continue": token} if token else {}), **self._selectors}
-            try:
-                data = await self._api.get(self._path, msgspec.Raw, params=params, seconds=LIST_SECONDS)
-            except Gone:
+        asked = self._ask(limit, token)
+        try:
+            while True:
+                try:
+                    data = await asked
+                except Gone:
+                    if not token:
+                        raise
+                    # The pages' snapshot expired before we had them all: all at once, then.
+                    limit, token = 0, ""
+                    self._ledger.begin()
+                    asked = self._ask(limit, token)
+                    continue
+                page = self._codec.page(data)
+                self._heard()
+                token = page.metadata.continue_
+                if token:
+                    asked = self._ask(limit, token)
+                    await asyncio.sleep(0)  # the next page is on its way while this one is reported
+                self._report_bad(page.bad)
+                self._report(self._ledger.page(page.items, [bad.key for bad in page.bad]))
                 if not token:
-                    raise
-                # The pages' snapshot expired before we had them all: all at once, then.
-                limit, token = 0, ""
-                self._ledger.begin()
-                continue
-            page = self._codec.page(bytes(data))
-            self._heard()
-            self._report_bad(page.bad)
-            self._report(self._ledger.page(page.items, [bad.key for bad in page.bad]))
-            token = page.metadata.continue_
-            if not token:
-                break
+                    break
+        finally:
+            asked.cancel()
         self._report(self._ledger.end())
         self._version = page.metadata.resource_version
         self.synced.set()
         log.debug("listed", kind=self.kind, objects=len(self), seconds=round(self._clock() - started, 3))
+
+    def _ask(self, limit: int, token: str) -> asyncio.Task[bytes]:
+        """Send for a page."""
+        params = {"limit": str(limit), **({"continue": token} if token else {}), **self._selectors}
+        request = self._api.request("GET", self._path, params=params, seconds=LIST_SECONDS, repeat=True)
+        return asyncio.get_running_loop().create_task(request)
 
     # ------------------------------------------------------------ watch
 
