@@ -1,14 +1,15 @@
 """The greedy trap: one after the other fails although there is a place for everybody.
 
 Two nodes, and two members that each fill one. The cache can use either, the data only the one with an NVMe disk, which
-is also the emptier one. The cache comes first and takes it. Users expect both to run, and nobody to be restarted for
-it: they were asked for together. An expert gives the pickier one a higher priority.
+is also the emptier one. The cache comes first and takes it. Users expect both to run. An expert gives the pickier one a
+higher priority, so that it is tried first, or takes the place of the other; ours is a policy that calls them a gang,
+whose members are placed jointly, and nobody is restarted.
 """
 
 from __future__ import annotations
 
 from tests.controlplane.nodes import DISK, Layout, Manifest
-from tests.scenarios.manifests import LABELS, NAME, NAMESPACE, Service, filler, policy
+from tests.scenarios.manifests import NAME, NAMESPACE, Service, filler, policy
 from tests.scenarios.scenario import Scenario, Setup
 from tests.scenarios.stage import Stage
 
@@ -40,7 +41,7 @@ def objects(setup: Setup) -> list[Manifest]:
                 "metadata": {"name": NAME, "namespace": NAMESPACE},
                 "spec": {"schedulingPolicyRef": {"name": NAME}, "nodeSets": sets},
             }  # fmt: skip
-            return [policy(selector={"matchLabels": LABELS}), cluster]
+            return [policy(gang={"minMember": 2, "groupBy": ["app"]}), cluster]
 
 
 async def happens(stage: Stage) -> None:
