@@ -52,6 +52,7 @@ class MetricsObserver:
         self.attempt: Callable[[Result, str, float], None] = measured.attempt
         self.bound = measured.pod_scheduled
         self.bind = measured.bind
+        self.preemption = measured.preemption
 
     def probe(self, profile: str) -> Probe:
         """The clock of one decision; one in ten times each plugin."""

@@ -33,7 +33,7 @@ from stowplan.app import arguments, health, metrics, observer
 from stowplan.app.settings import Settings
 from stowplan.handlers import operator
 from stowplan.kube import binder, config, election, events, lease, session
-from stowplan.live import board, feed, loop, prebind, reporter, world
+from stowplan.live import board, evictor, feed, loop, prebind, reporter, world
 from stowplan.model import objects
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.queue import SchedulingQueue
@@ -191,6 +191,7 @@ class _Process:
             busy=lambda: self._loop is not None and self._loop.busy,
         )
         told = reporter.Reporter(api, recorder)
+        evicting = evictor.Evictor(api, recorder, self._carried_out)
         volumes = prebind.PreBinder(
             api,
             self._board.scheduler.cache.snapshot,
@@ -203,6 +204,7 @@ class _Process:
             binder=binder.Binder(api, fence=fence),
             prebinder=volumes,
             reporter=told,
+            evictor=evicting,
             observer=observer.MetricsObserver(self._measured, CLOCK),
             clock=CLOCK,
             chance=random.Random(),  # noqa: S311 - picks among equally good nodes
@@ -220,6 +222,7 @@ class _Process:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._board.run())
                 tasks.create_task(told.run())
+                tasks.create_task(evicting.run())
                 tasks.create_task(operating.run())
                 # A pod that was placed before its policy was known would be placed without it.
                 while not operating.ready.is_set():  # noqa: ASYNC110 - it is set in another thread
@@ -297,6 +300,10 @@ class _Process:
             if queued.place is Place.UNSCHEDULABLE:
                 counts.update((plugin, queued.pod.scheduler_name) for plugin in queued.rejected_by)
         return counts
+
+    def _carried_out(self, uid: str, done: bool) -> None:
+        self._board.scheduler.carried_out(uid, CLOCK(), done=done)
+        self._wake()
 
     def _wake(self) -> None:
         if self._loop is not None:

@@ -16,9 +16,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from stowplan.framework.nodes import NodeTable
 from stowplan.model.pods import PodInfo
+
+if TYPE_CHECKING:
+    from stowplan.framework.snapshot import Snapshot
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,11 +29,13 @@ class _Nomination:
     """One pod's.
 
     Attributes:
+        pod: as the queue has it.
         guest: the pod as it would be on the node.
         node: the node, or "" where the nomination was taken back and the API shows it still.
         shown: what the API showed last.
     """
 
+    pod: PodInfo
     guest: PodInfo
     node: str
     shown: str
@@ -52,43 +57,59 @@ class Nominations:
         return "" if known is None else known.node
 
     def nominate(self, pod: PodInfo, node: str) -> None:
-        """Promises a node to a pod; "" takes the promise back."""
-        if node or pod.uid in self._all or pod.nominated:
-            self._put(pod, node, pod.nominated)
-
-    def seen(self, pod: PodInfo) -> bool:
-        """The API server shows a pod that waits for a node; whether that takes a promise from a node."""
+        """Promises a node to a pod that was seen before; "" takes the promise back."""
         known = self._all.get(pod.uid)
-        node = pod.nominated if known is None or pod.nominated != known.shown else known.node
-        if known is not None or node:
-            self._put(pod, node, pod.nominated)
-        return known is not None and known.node not in ("", node)
+        self._put(pod, node, pod.nominated if known is None else known.shown)
 
-    def remove(self, uid: str) -> bool:
-        """The pod has a node, or is gone; whether that takes a promise from a node."""
+    def seen(self, pod: PodInfo) -> PodInfo | None:
+        """The API server shows a pod that waits for a node.
+
+        From now on ``pod.nominated`` is what counts.
+
+        Returns:
+            The pod as it would have been on a node that is no longer promised to it; None where there is none.
+        """
+        known = self._all.get(pod.uid)
+        shown = pod.nominated
+        node = shown if known is None or shown != known.shown else known.node
+        if known is not None or node:
+            self._put(pod, node, shown)
+        return known.guest if known is not None and known.node not in ("", node) else None
+
+    def remove(self, uid: str) -> PodInfo | None:
+        """The pod has a node, or is gone; returns like :meth:`seen`."""
         known = self._all.pop(uid, None)
         if known is None or not known.node:
-            return False
+            return None
         self._leave(uid, known.node)
-        return True
+        return known.guest
 
-    def rivals(self, pod: PodInfo, nodes: NodeTable) -> Iterator[tuple[int, list[PodInfo]]]:
-        """The rows with nominated pods that a pod must leave room for, and these pods, as they would be there."""
+    def rivals(self, pod: PodInfo, nodes: Snapshot) -> Iterator[tuple[int, list[PodInfo]]]:
+        """The rows with nominated pods that a pod must leave room for, and these pods, as they would be there.
+
+        Those that have been given a node meanwhile, that one or another, are counted where they are.
+        """
         for name, guests in self._on.items():
             row = nodes.row_of.get(name)
-            found = [each for each in guests.values() if each.priority >= pod.priority and each.uid != pod.uid]
+            found = [
+                each
+                for each in guests.values()
+                if each.priority >= pod.priority and each.uid != pod.uid and each.uid not in nodes.pods
+            ]
             if row is not None and found:
                 yield row, found
 
     def lower(self, priority: int, node: str) -> list[PodInfo]:
         """The pods of a lower priority that are nominated to a node."""
-        return [each for each in self._on.get(node, {}).values() if each.priority < priority]
+        found = (self._all[uid].pod for uid in self._on.get(node, ()))
+        return [each for each in found if each.priority < priority]
 
     def _put(self, pod: PodInfo, node: str, shown: str) -> None:
         self.remove(pod.uid)
+        pod.nominated = node
         guest = copy.copy(pod)
         guest.node_name = node
-        self._all[pod.uid] = _Nomination(guest, node, shown)
+        self._all[pod.uid] = _Nomination(pod, guest, node, shown)
         if node:
             self._on.setdefault(node, {})[pod.uid] = guest
 

@@ -38,13 +38,14 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What happened: ``type`` is Normal or Warning."""
+    """What happened: ``type`` is Normal or Warning; ``related`` is another object that has a part in it."""
 
     subject: Subject
     type: str
     reason: str
     action: str
     note: str
+    related: Subject | None = None
 
 
 @dataclass(kw_only=True, slots=True)

@@ -65,6 +65,7 @@ class _Event(objects.Struct):
     action: str
     note: str
     regarding: _Regarding
+    related: _Regarding | None = None
     series: _Series | None = None
 
 
@@ -151,6 +152,19 @@ class Recorder:
     def failed_scheduling(self, pod: objects.Pod, message: str) -> None:
         """A pod fits nowhere (``0/3 nodes are available: ...``), or its bind failed; in kube-scheduler's words."""
         self.record(pod_subject(pod), type_=WARNING, reason="FailedScheduling", action="Scheduling", note=message)
+
+    def preempted(self, victim: objects.Pod, pod: objects.Pod, node: str) -> None:
+        """A pod was evicted so that another one fits on its node; in kube-scheduler's words."""
+        note = f"Preempted by pod {pod.metadata.uid} on node {node}"
+        report = Report(
+            subject=pod_subject(victim),
+            type=NORMAL,
+            reason="Preempted",
+            action="Preempting",
+            note=note,
+            related=pod_subject(pod),
+        )
+        self._enqueue(self._log.single(report, self._clock()))
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -244,8 +258,6 @@ class Recorder:
 
     def _event(self, entry: Entry, count: int, namespace: str) -> bytes:
         report = entry.report
-        subject = report.subject
-        regarding = _Regarding(subject.api_version, subject.kind, subject.namespace, subject.name, subject.uid)
         event = _Event(
             api_version="events.k8s.io/v1",
             kind="Event",
@@ -257,10 +269,15 @@ class Recorder:
             reason=report.reason,
             action=report.action,
             note=report.note,
-            regarding=regarding,
+            regarding=_object(report.subject),
+            related=None if report.related is None else _object(report.related),
             series=_series(entry, count) if count > 1 else None,
         )
         return _ENCODER.encode(event)
+
+
+def _object(subject: Subject) -> _Regarding:
+    return _Regarding(subject.api_version, subject.kind, subject.namespace, subject.name, subject.uid)
 
 
 def _series(entry: Entry, count: int) -> _Series:

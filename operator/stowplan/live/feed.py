@@ -121,8 +121,7 @@ class Feed:
             return self._put_pod(raw)
         queued = self._scheduler.queue.get(event.uid)
         last = queued.pod if queued is not None else self._cache.snapshot.pods.get(event.uid)
-        self._settled(event.uid)
-        happened = self._cache.remove_pod(event.uid)
+        happened = (*self._settled(event.uid), *self._cache.remove_pod(event.uid))
         if last is not None:
             self.on_pod(last)
         return happened
@@ -136,17 +135,19 @@ class Feed:
                 happened = (*happened, Happening(ClusterEvent.POD_PENDING, new=pod))
             self.waiting[pod.uid] = pod
             if not self._cache.is_assumed(pod.uid):
+                happened = (*happened, *self._cache.put_waiting(pod))
                 self._board.waits(pod)
                 self._scheduler.queue.put(pod, self._clock())
         else:
-            self._settled(pod.uid)
+            happened = (*happened, *self._settled(pod.uid))
         self.on_pod(pod)
         return happened
 
-    def _settled(self, uid: str) -> None:
+    def _settled(self, uid: str) -> Events:
         self.waiting.pop(uid, None)
         self._board.settled(uid)
         self._scheduler.queue.remove(uid, self._clock())
+        return self._cache.remove_waiting(uid)
 
 
 def _stand_in(kind: type[objects.KubeObject], key: str) -> objects.KubeObject:

@@ -20,11 +20,13 @@ from stowplan.framework.runtime import Framework
 from stowplan.kube import binder
 from stowplan.live import gangs, why
 from stowplan.live.board import PolicyBoard
+from stowplan.live.evictor import Evictor
 from stowplan.live.feed import Feed
 from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import Reporter, reference
 from stowplan.scheduler.cycle import Batch, Placed, Question, Unplaced
+from stowplan.scheduler.promises import UNDER_WAY
 from stowplan.scheduler.queued import Place
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ class SchedulingLoop:
         binder: writes.
         prebinder: does what volumes need before the bind.
         reporter: tells users.
+        evictor: makes room for pods that fit nowhere.
         observer: is told of everything that is counted.
         clock: seconds, monotonic.
         chance: picks among equally good nodes.
@@ -63,6 +66,7 @@ class SchedulingLoop:
         binder: binder.Binder,
         prebinder: PreBinder,
         reporter: Reporter,
+        evictor: Evictor,
         observer: Observer,
         clock: Callable[[], float],
         chance: random.Random,
@@ -73,6 +77,7 @@ class SchedulingLoop:
         self._binder = binder
         self._prebinder = prebinder
         self._reporter = reporter
+        self._evictor = evictor
         self._observer = observer
         self._clock = clock
         self._chance = chance
@@ -180,10 +185,17 @@ class SchedulingLoop:
         return self._observer.probe(framework.name)
 
     def _unplaced(self, outcome: Unplaced, started: float) -> None:
-        message = outcome.diagnosis.message
+        message, promise = outcome.diagnosis.message, outcome.promise
+        if promise is not None or outcome.diagnosis.after not in ("", UNDER_WAY):
+            self._observer.preemption(0 if promise is None else len(promise.victims))
+        if promise is not None and promise.victims:
+            log.info(
+                "preempting", pod=outcome.pod.key, node=promise.node, victims=[each.key for each in promise.victims]
+            )
+            self._evictor.evict(outcome.pod, promise)
         if not outcome.repeated:
             log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
-        self._reporter.failed(outcome.pod, message)
+        self._reporter.failed(outcome.pod, message, nominated=None if promise is None else promise.node)
         self._observer.attempt("unschedulable", outcome.framework.name, self._clock() - started)
 
     # ------------------------------------------------------------ carry out

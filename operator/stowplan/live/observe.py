@@ -21,6 +21,9 @@ class Observer(Protocol):
     def attempt(self, result: Result, profile: str, seconds: float) -> None:
         """An attempt has ended: with a bind, without a node, or by an error."""
 
+    def preemption(self, victims: int) -> None:
+        """Room was looked for, for a pod that fits nowhere; so many pods have to leave, 0 where that does not help."""
+
     def bound(self, attempts: int, seconds: float) -> None:
         """A pod is bound after so many attempts, ``seconds`` after it was first queued."""
 

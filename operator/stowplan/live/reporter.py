@@ -19,13 +19,14 @@ from stowplan.model.pods import PodInfo
 log = structlog.get_logger(__name__)
 
 
-def reference(pod: PodInfo) -> objects.Pod:
-    """As much of the API object as a write needs."""
+def reference(pod: PodInfo, *, nominated: str = "") -> objects.Pod:
+    """As much of the API object as a write needs; ``nominated`` is what it shows as its nominated node."""
     meta = objects.ObjectMeta(namespace=pod.namespace, name=pod.name, uid=pod.uid)
     conditions = []
     if pod.scheduled_message:
         conditions.append(_unschedulable(pod.scheduled_message))
-    return objects.Pod(metadata=meta, status=objects.PodStatus(conditions=conditions))
+    status = objects.PodStatus(conditions=conditions, nominated_node_name=nominated)
+    return objects.Pod(metadata=meta, status=status)
 
 
 def _unschedulable(message: str) -> objects.PodCondition:
@@ -34,8 +35,11 @@ def _unschedulable(message: str) -> objects.PodCondition:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Finding:
+    """Attributes: nominated: the node that is promised to the pod, "" for none any more; None leaves that alone."""
+
     pod: PodInfo
     message: str
+    nominated: str | None
 
 
 class Reporter:
@@ -59,14 +63,22 @@ class Reporter:
         self._findings.pop(pod.uid, None)
         self._recorder.scheduled(reference(pod), node)
 
-    def failed(self, pod: PodInfo, message: str) -> None:
-        """The pod fits nowhere, or could not be bound."""
+    def failed(self, pod: PodInfo, message: str, *, nominated: str | None = None) -> None:
+        """The pod fits nowhere, or could not be bound.
+
+        Args:
+            pod: the pod.
+            message: why.
+            nominated: the node that is promised to it from now on, "" for none any more; None where nothing changes.
+        """
         self._recorder.failed_scheduling(reference(pod), message)
-        if pod.scheduled_message == message:
+        if pod.scheduled_message == message and nominated is None:
             return
-        known = pod.uid in self._findings
-        self._findings[pod.uid] = _Finding(pod, message)
-        if not known:
+        known = self._findings.get(pod.uid)
+        if known is not None and nominated is None:
+            nominated = known.nominated
+        self._findings[pod.uid] = _Finding(pod, message, nominated)
+        if known is None:
             self._ready.release()
 
     async def run(self) -> None:
@@ -84,7 +96,10 @@ class Reporter:
             finding = self._findings.pop(uid)
             try:
                 await writes.patch_pod_status(
-                    self._api, reference(finding.pod), condition=_unschedulable(finding.message)
+                    self._api,
+                    reference(finding.pod, nominated="" if finding.nominated else "?"),  # whatever it shows now
+                    condition=_unschedulable(finding.message),
+                    nominated=finding.nominated,
                 )
                 finding.pod.scheduled_message = finding.message
             except (errors.NotFound, errors.Conflict):

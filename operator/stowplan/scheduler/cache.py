@@ -51,7 +51,7 @@ class ClusterCache:
     def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.interner = Interner()
-        self.budgets: dict[str, objects.PodDisruptionBudget] = {}
+        self.budgets = self.snapshot.budgets
         self.priorities: dict[str, objects.PriorityClass] = {}
         self._assumed: set[str] = set()
 
@@ -107,6 +107,14 @@ class ClusterCache:
         if pod is None:
             return NOTHING
         return (Happening(ClusterEvent.POD_REMOVED, old=pod, node=pod.node_name),)
+
+    def put_waiting(self, pod: PodInfo) -> Events:
+        """Takes over what the watch shows of a pod of ours that has no node: the node that is promised to it."""
+        return _left(self.snapshot.nominations.seen(pod))
+
+    def remove_waiting(self, uid: str) -> Events:
+        """A pod of ours has a node, or is gone; one that no node was promised to is fine."""
+        return _left(self.snapshot.nominations.remove(uid))
 
     # ------------------------------------------------------------ everything else
 
@@ -192,3 +200,8 @@ def _pod_events(old: PodInfo, new: PodInfo) -> Events:
     if any(new.cls.requests.get(name, 0) < amount for name, amount in old.cls.requests.items()):
         kinds.append(ClusterEvent.POD_SCALED_DOWN)
     return tuple(Happening(kind, old, new, node=new.node_name) for kind in kinds)
+
+
+def _left(guest: PodInfo | None) -> Events:
+    """Room that was promised is free: as if the pod had been there (eventhandlers.go, hasNominatedNodeNameChanged)."""
+    return () if guest is None else (Happening(ClusterEvent.POD_REMOVED, old=guest, node=guest.node_name),)

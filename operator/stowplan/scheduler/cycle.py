@@ -19,6 +19,7 @@ from stowplan.scheduler.group_cycle import GroupCycle
 from stowplan.scheduler.groups import Roster
 from stowplan.scheduler.outcomes import Batch, Placed, Question, Unplaced
 from stowplan.scheduler.placing import Placer
+from stowplan.scheduler.promises import Promises
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import QueuedPodInfo
 
@@ -35,6 +36,10 @@ class Scheduler:
         queue: the pods that wait.
         framework_for: the plugins that place the pods of a class.
         roster: the pods without a node, and their groups.
+
+    Attributes:
+        promises: the pods for which others are being evicted.
+        preempts: whether room is made for pods that fit nowhere.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Scheduler:
         self.queue = queue
         self.framework_for = framework_for
         self.roster = roster
+        self.promises = Promises(cache.snapshot)
+        self.preempts = True
         self._groups = GroupCycle(cache, queue, roster, self._unplaced)
 
     def attempt(self, now: float, chance: int, probe_for: Callable[[Framework], Probe]) -> Outcome | None:
@@ -122,8 +129,17 @@ class Scheduler:
         return self.queue.happened(events, now)
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
+        promise = self.promises.seek(queued.pod, framework, diagnosis) if self.preempts else None
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
         self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
-        return Unplaced(queued, framework, diagnosis, repeated)
+        for each in promise.displaced if promise is not None else ():
+            self.queue.activate(each.uid, now)
+        return Unplaced(queued, framework, diagnosis, repeated, promise)
+
+    def carried_out(self, uid: str, now: float, *, done: bool) -> None:
+        """The victims of a pod have been asked to leave; if that has failed, the pod is tried again."""
+        self.promises.carried_out(uid)
+        if not done:
+            self.queue.activate(uid, now)

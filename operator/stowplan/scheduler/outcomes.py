@@ -10,6 +10,7 @@ from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.groups import Group
+from stowplan.scheduler.promises import Promise
 from stowplan.scheduler.queued import QueuedPodInfo
 
 
@@ -40,12 +41,14 @@ class Unplaced:
     Attributes:
         diagnosis: why.
         repeated: whether it was said before in the same words.
+        promise: what is to be done about it; None for nothing.
     """
 
     queued: QueuedPodInfo
     framework: Framework
     diagnosis: Diagnosis
     repeated: bool
+    promise: Promise | None = None
 
     @property
     def pod(self) -> PodInfo:

@@ -47,6 +47,7 @@ CHANGED = "UnschedulablePodUpdate"
 ATTEMPT_FAILED = "ScheduleAttemptFailure"
 BACKOFF_OVER = "BackoffComplete"
 TIMEOUT = "UnschedulableTimeout"
+ACTIVATED = "ForceActivate"
 
 
 class SchedulingQueue:
@@ -179,6 +180,12 @@ class SchedulingQueue:
     def backoff(self, attempts: int) -> float:
         """Seconds to wait after so many attempts: doubling, capped."""
         return min(self._initial_backoff * 2.0 ** min(attempts - 1, 60), self._max_backoff)
+
+    def activate(self, uid: str, now: float) -> None:
+        """Tries a pod again that waits for an event; one that does not is fine."""
+        queued = self._all.get(uid)
+        if queued is not None and queued.place is Place.UNSCHEDULABLE:
+            self._wake(queued, ACTIVATED, now)
 
     # ------------------------------------------------------------ time and events
 

@@ -36,10 +36,12 @@ def plan(scheduler: Scheduler) -> Iterator[Placement | Unschedulable]:
 
     Among equally good nodes the first one is taken, so the same input gives the same plan. A pod that fits nowhere is
     tried again, as the live scheduler would, when pods placed after it may have made room for it (an affinity to one
-    of them, or a spread that was waiting for another domain to fill). Those that fit nowhere come last.
+    of them, or a spread that was waiting for another domain to fill). Those that fit nowhere come last;
+    nobody is evicted for them.
 
     Groups are placed together, and the solver is asked where one after the other fails, as in the live scheduler.
     """
+    scheduler.preempts = False
     now = 0.0
     while True:
         placed: list[Happening] = []
