@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tests.controlplane.api import Api, ApiFailure, wait_until
+from tests.controlplane.api import Api, ApiFailure, condition, wait_until
 from tests.controlplane.nodes import Manifest
 
 from stowplan import profiles
@@ -96,16 +96,25 @@ class Bench:
     async def change(self, **spec: object) -> None:
         await self.api.patch(self.path, {"spec": spec})
 
-    async def reconcile(self, *, allowed: int | None = None) -> list[str]:
-        """Reconcile once as a new process would, dead before write ``allowed`` + 1; the writes that were done."""
+    async def reconcile(
+        self, *, allowed: int | None = None, ahead: datetime.timedelta = datetime.timedelta(0), name: str = "db"
+    ) -> list[str]:
+        """Reconcile once as a new process would, dead before write ``allowed`` + 1; the writes that were done.
+
+        Args:
+            allowed: None for any number.
+            ahead: how much later it thinks it is.
+            name: of the cluster.
+        """
         async with CountingApi(self._target, allowed=allowed) as client:
             bridge = Bridge(asyncio.get_running_loop())
             policies = PolicyController(client, self.world, bridge, now=now, on_change=nobody, resync=60)
             await policies.refresh(EVERYTHING)
             observer = Observer(client, self.world, bridge, policies.policies)
-            controller = ClusterController(client, observer, self.recorder(client), now=now, resync=60)
+            clock = lambda: now() + ahead  # noqa: E731
+            controller = ClusterController(client, observer, self.recorder(client), now=clock, resync=60)
             with contextlib.suppress(Killed):
-                await controller.reconcile(self.key)
+                await controller.reconcile(f"{self.namespace}/{name}")
             return client.writes
 
     def recorder(self, client: session.Api) -> events.Recorder:
@@ -126,6 +135,59 @@ class Bench:
         except Exception as error:
             error.add_note(str((await self.api.get(self.path)).get("status")))
             raise
+
+    async def until(self, holds: Callable[[Manifest], bool]) -> Manifest:
+        """Reconcile until this holds of the cluster."""
+
+        async def look() -> Manifest | None:
+            await self.reconcile()
+            found = await self.api.get(self.path)
+            return found if holds(found) else None
+
+        return await wait_until(look, what=f"{self.key} to be as expected", within=PATIENCE)
+
+    async def until_pod(self, name: str, holds: Callable[[Manifest], bool]) -> Manifest:
+        """Reconcile until this holds of a pod."""
+
+        async def look() -> Manifest | None:
+            await self.reconcile()
+            try:
+                found = await self.api.get(self.pod(name))
+            except ApiFailure as failure:
+                if failure.status != 404:
+                    raise
+                return None
+            return found if holds(found) else None
+
+        return await wait_until(look, what=f"{name} to be as expected", within=PATIENCE)
+
+    @contextlib.asynccontextmanager
+    async def without_node(self, name: str) -> AsyncIterator[None]:
+        """A node is deleted, and made again afterwards."""
+        path = f"/api/v1/nodes/{name}"
+        node = await self.api.get(path)
+        await self.api.delete(path)
+        view = self.world.nodes.pop(name)
+        try:
+            yield
+        finally:
+            meta = {"name": name, "labels": node["metadata"]["labels"]}
+            await self.api.create({"apiVersion": "v1", "kind": "Node", "metadata": meta, "status": node["status"]})
+            await self.api.wait(path, lambda it: condition(it, "Ready") == "True", within=PATIENCE)
+            self.world.nodes[name] = view
+
+    @contextlib.asynccontextmanager
+    async def tainted(self, key: str, values: Collection[str], effect: str) -> AsyncIterator[None]:
+        """While this goes on, the nodes with these values of a label have a taint that nobody tolerates."""
+        chosen = [name for name, view in self.world.nodes.items() if view.labels.get(key) in values]
+        taints = [{"key": "example.com/down", "effect": effect}]
+        for name in chosen:
+            await self.api.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": taints}})
+        try:
+            yield
+        finally:
+            for name in chosen:
+                await self.api.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
 
     async def events(self) -> list[Manifest]:
         """The events about the cluster."""
@@ -149,8 +211,13 @@ class Bench:
         return {each["metadata"]["name"]: each["metadata"]["uid"] for each in found}
 
     def _collection(self, name: str) -> str:
-        group = "/apis/policy/v1" if name == "poddisruptionbudgets" else "/api/v1"
+        groups = {"poddisruptionbudgets": "/apis/policy/v1", "controllerrevisions": "/apis/apps/v1"}
+        group = groups.get(name, "/api/v1")
         return f"{group}/namespaces/{self.namespace}/{name}"
+
+    def of(self, collection: str, name: str) -> str:
+        """Path of an object."""
+        return f"{self._collection(collection)}/{name}"
 
     def pod(self, name: str) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{name}"

@@ -223,18 +223,10 @@ async def test_an_object_of_somebody_else_is_named_and_left_alone(
 async def test_members_of_a_deleted_node_come_back_elsewhere(bench: Bench) -> None:
     await bench.create(node_set("data", 2))
     await bench.settle()
-    pod = await bench.api.get(bench.pod("db-data-0"))
-    name = pod["spec"]["nodeName"]
-    node = await bench.api.get(f"/api/v1/nodes/{name}")
-    await bench.api.delete(f"/api/v1/nodes/{name}")
-    bench.world.nodes.pop(name)
-    try:
+    name = (await bench.api.get(bench.pod("db-data-0")))["spec"]["nodeName"]
+    async with bench.without_node(name):
         await bench.settle()
         assert (await bench.api.get(bench.pod("db-data-0")))["spec"]["nodeName"] != name
-    finally:
-        meta = {"name": name, "labels": node["metadata"]["labels"]}
-        await bench.api.create({"apiVersion": "v1", "kind": "Node", "metadata": meta, "status": node["status"]})
-        await bench.api.wait(f"/api/v1/nodes/{name}", lambda it: condition(it, "Ready") == "True", within=PATIENCE)
 
 
 async def test_a_member_on_a_silent_node_is_replaced_once_somebody_vouches_that_it_is_off(

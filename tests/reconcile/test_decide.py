@@ -142,6 +142,15 @@ def test_a_claim_pinned_to_a_deleted_node_is(volumes: str, expected: list[tuple[
     assert told(world.plan().actions) == expected
 
 
+def test_a_member_whose_volume_was_given_up_starts_with_an_empty_one() -> None:
+    world = running(World(node_set("data", 2, claims=1), nodeFailure={"volumes": "ReplaceIfNodeGone"}))
+    before = world.claims["vol0-db-data-0"].metadata.uid
+    world.strand("db-data-0")
+    world.run()
+    assert world.claims["vol0-db-data-0"].metadata.uid != before
+    assert world.groups()["data"].settled
+
+
 # --- scale ------------------------------------------------------------------------------------------------------
 
 

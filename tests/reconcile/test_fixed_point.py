@@ -12,8 +12,10 @@ from tests.reconcile.world import BAD_IMAGE, POLICY, World, node_set
 OPERATIONS = (
     "reconcile", "crash", "live", "step", "unready", "fail", "drain", "node down", "node gone", "nodes back",
     "delete pod", "time", "scale", "image", "bad image", "retention", "victim", "pause", "resume", "policy gone",
-    "policy back", "drop set", "grow volume",
+    "policy back", "drop set", "grow volume", "strand", "lose claim",
 )  # fmt: skip
+
+FAILURES: tuple[dict[str, JsonValue], ...] = ({}, {"replaceAfter": "1m"}, {"volumes": "ReplaceIfNodeGone"})
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def worlds(draw: st.DrawFn, *, settled: bool = True) -> World:
         scaleDown={"victim": draw(st.sampled_from(["DomainBalanced", "HighestOrdinal"]))},
         updateStrategy={"maxUnavailable": draw(st.sampled_from([1, 2, "50%"]))},
         disruptionBudget={"maxUnavailable": draw(st.sampled_from([1, 2, "100%"]))},
-        nodeFailure={"replaceAfter": "1m"} if draw(st.booleans()) else {},
+        nodeFailure=draw(st.sampled_from(FAILURES)),
     )
     if settled and draw(st.booleans()):
         world.run()
@@ -80,6 +82,11 @@ def perform(world: World, step: Step) -> None:  # noqa: C901, PLR0912
             world.drain(pod)
         case "delete pod" if pod:
             world.pods.pop(pod)
+        case "strand" if pod:
+            world.strand(pod)
+        case "lose claim" if pod and not world.pods[pod].spec.node_name:
+            for claim in world.uses[pod]:
+                world.claims.pop(claim, None)
         case "node down":
             world.node_down(host)
         case "node gone":
@@ -141,6 +148,7 @@ def test_after_any_history_the_members_end_as_the_spec_says_and_nothing_more_is_
 
     # Everything that is outside the operator's power is put right, and so is the spec.
     world.heal_nodes()
+    world.stranded.clear()
     world.policy = POLICY
     world.now = world.now.replace(day=20)
     images(world, "v9")

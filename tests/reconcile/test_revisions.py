@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import JsonValue
 from tests.reconcile.test_fixed_point import change_sets, images
@@ -79,12 +81,28 @@ def test_what_is_kept_gives_the_same_template_again() -> None:
     assert sizes == {"vol0": "9Gi", "vol1": "1Gi"}, "a volume never shrinks again"
 
 
+def test_what_is_kept_is_a_text_that_no_encoder_writes_in_another_way() -> None:
+    odd: JsonValue = ["<&>", "\u2028\u00e9\U0001f600", '"\\/', "\n\t\x01\x7f"]
+    container: JsonValue = {"name": "main", "image": "v1", "command": odd, "resources": {"limits": {"cpu": 0.5}}}
+    world = running(node_set("data", 1, template={"spec": {"containers": [container]}}))
+    (kept,) = world.revisions.values()
+    text = kept.data["nodeSet"]
+    assert isinstance(text, str)
+    assert text.isascii()
+    assert not {"<", ">", "&"} & set(text)
+    assert not any(ord(each) < 32 for each in text)
+    found = world.cluster.spec.node_sets[0]
+    assert specs.stored(found, kept.data, specs.revision(found)) == found
+
+
 @pytest.mark.parametrize(
     "data",
     [
         pytest.param({}, id="nothing"),
-        pytest.param({"template": {"spec": {"containers": []}}}, id="no template"),
-        pytest.param({"template": node_set(image="v3")["template"]}, id="another template"),
+        pytest.param({"nodeSet": "[]"}, id="no object"),
+        pytest.param({"nodeSet": "{"}, id="no JSON"),
+        pytest.param({"nodeSet": '{"template":{"spec":{"containers":[]}}}'}, id="no template"),
+        pytest.param({"nodeSet": json.dumps({"template": node_set(image="v3")["template"]})}, id="another template"),
     ],
 )
 def test_what_is_not_what_its_label_says_is_not_used(data: dict[str, object]) -> None:

@@ -18,7 +18,7 @@ from stowplan.api.common import LABEL_NODE_SET, LABEL_REVISION
 from stowplan.api.policy import SchedulingPolicySpec
 from stowplan.model import objects
 from stowplan.reconcile import specs
-from stowplan.reconcile.actions import Action, CheckTemplate, Create, Delete, Evict, Patch
+from stowplan.reconcile.actions import Action, AskToDrain, CheckTemplate, Create, Delete, Evict, Patch
 from stowplan.reconcile.classify import Group, fleet, majority
 from stowplan.reconcile.decide import decide
 from stowplan.reconcile.observed import Budget, Claim, NodeView, Observed, Pod, Revision, TimedCondition, condition
@@ -85,7 +85,9 @@ class World:
         self.stranded: set[str] = set()
         self.templates: dict[str, str] = {}
         self.refused_images: set[str] = set()
-        self.may_delete: set[str] = set()
+        self.uses: dict[str, list[str]] = {}
+        self.drained: set[str] = set()
+        self.asked: list[str] = []
         self.writes = 0
         self._uids = itertools.count(1)
         self._parsed = StatefulCluster.model_validate({"metadata": {"name": "db"}, "spec": self.spec})
@@ -179,6 +181,12 @@ class World:
                 self.templates[action.revision] = "no such field" if self._refuses(action.manifest) else ""
             case Patch():
                 self._patch(action)
+            case AskToDrain():
+                self.asked.append(action.url)
+                if action.name not in self.drained:
+                    raise Refused
+                assert self.pods[action.name].metadata.uid == action.uid
+                self.pods[action.name].metadata.annotations |= action.done
             case Delete(kind="Pod") | Evict():
                 self._remove_pod(action)
             case Delete(kind="PersistentVolumeClaim"):
@@ -216,6 +224,7 @@ class World:
                 assert all(each is None or each.claim_name in self.claims for each in claims), "a pod before its claims"
                 self._stamp(pod)
                 self.pods[action.name] = pod
+                self.uses[action.name] = [each.claim_name for each in claims if each is not None]
             case "PersistentVolumeClaim":
                 assert action.name not in self.claims
                 claim = msgspec.convert(action.manifest, Claim)
@@ -359,7 +368,7 @@ class World:
 
     def place(self, name: str, where: str | None = None) -> bool:
         usable = [view for view in self.nodes.values() if view.ready]
-        if not usable:
+        if not usable or any(each not in self.claims or each in self.stranded for each in self.uses[name]):
             return False
         taken = [pod.spec.node_name for pod in self.pods.values() if pod.spec.node_name in self.nodes]
         zones = [self.nodes[each].labels[ZONE] for each in taken]
@@ -368,6 +377,7 @@ class World:
         pod.spec.node_name = where or best.name
         pod.status.start_time = self.now.isoformat()
         pod.status.phase = "Running"
+        pod.status.pod_ip = "10.0.0.1"
         return True
 
     def set_ready(self, name: str, *, now: bool) -> None:
@@ -405,6 +415,14 @@ class World:
 
     def node_gone(self, name: str) -> None:
         self.nodes.pop(name, None)
+
+    def strand(self, name: str) -> None:
+        """The only node of a member's volumes is gone, and the member with it."""
+        host = self.pods[name].spec.node_name
+        if host and self.uses[name]:
+            self.node_gone(host)
+            del self.pods[name]
+            self.stranded.update(self.uses[name])
 
     def heal_nodes(self) -> None:
         """All nodes are back; kubelets report, and pods of nodes that were deleted are found gone."""

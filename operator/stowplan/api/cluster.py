@@ -52,6 +52,33 @@ class SchedulingPolicyRef(ApiModel):
     """The name of the policy."""
 
 
+class DrainHttpPost(ApiModel):
+    """A request to a member's pod."""
+
+    path: Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=1024)] = "/"
+    """The path of the URL."""
+    port: Annotated[Int, Field(ge=1, le=65535)]
+    """The port of the pod."""
+    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    """HTTPS takes any certificate, as probes do."""
+
+
+class Drain(ApiModel):
+    """What a member is asked before it is removed for good: to give away what it holds.
+
+    It is asked when its set shrinks or is taken out of the spec; not when its pod is replaced or evicted, or the whole
+    cluster is deleted: for these there is a container's preStop hook.
+    """
+
+    http_post: DrainHttpPost
+    """An empty POST, sent again and again until the answer is 200 (or any other 2xx but 202, which means: not yet).
+    It must do no harm to be asked twice, nor to be asked for nothing when the set grows again."""
+    timeout: Duration = "10m"
+    """How long that may take."""
+    on_timeout: Literal["Hold", "Continue"] = "Hold"
+    """Hold: the member stays, the conditions say so, and it is asked now and then. Continue: it is removed anyway."""
+
+
 class NodeSet(ApiModel):
     """Members of one kind: the same template, roles and volumes."""
 
@@ -85,6 +112,8 @@ class NodeSet(ApiModel):
     """The pods of the members, as in core/v1."""
     volume_claim_templates: Annotated[tuple[VolumeClaimTemplate, ...], Field(max_length=16)] = ()
     """The volumes of each member: a claim <template>-<pod> is made from each template and stays with the member."""
+    drain: Drain | None = None
+    """What a member is asked before it is removed for good. Absent: nothing."""
 
     @cel(
         "!has(self.volumeClaimTemplates) || self.volumeClaimTemplates.all(t,"

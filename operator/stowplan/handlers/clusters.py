@@ -30,8 +30,6 @@ log = structlog.get_logger(__name__)
 ROUNDS: Final = 20
 """Decisions in a row; a cluster that is not done then gives way to others for a moment."""
 AGAIN: Final = 1.0
-HELD: Final = 2.0
-"""Seconds until an eviction that the disruption budget did not allow is asked for again."""
 
 
 class ClusterController:
@@ -115,8 +113,8 @@ class ClusterController:
         delays = [self._resync]
         if decided.again_after is not None:
             delays.append(decided.again_after)
-        if outcome.held:
-            delays.append(HELD)
+        if outcome.again_after is not None:
+            delays.append(outcome.again_after)
         if outcome.refusals:
             delays.append(self._refused.setdefault(key, pacing.Backoff(first=1.0, most=self._resync)).delay())
         else:

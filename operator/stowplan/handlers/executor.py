@@ -15,6 +15,7 @@ import structlog
 from stowplan.api import common
 from stowplan.api.cluster import PendingChange, StatefulCluster
 from stowplan.errors import ApiError, Conflict, NotFound
+from stowplan.handlers import draining
 from stowplan.handlers.announcing import Announcer
 from stowplan.kube import resources, session
 from stowplan.model import objects
@@ -35,6 +36,8 @@ RESOURCES: Final[dict[actions.Kind, resources.Resource[objects.KubeObject]]] = {
     "ControllerRevision": REVISIONS,
 }
 
+HELD: Final = 2.0
+"""Seconds until an eviction that the disruption budget did not allow is asked for again."""
 _NOT_TRIED: Final = frozenset({429, 500, 502, 503, 504})
 """Answers that say nothing of the object: try again later."""
 _NO_VERDICT: Final = ("exceeded quota", "does not support dry run")
@@ -48,12 +51,19 @@ class Outcome:
     Attributes:
         written: how many requests changed something, or found it changed by others.
         refusals: what the API server did not accept.
-        held: evictions that a disruption budget does not allow now.
+        held: evictions that a disruption budget does not allow now, and members that have not drained yet.
+        again_after: seconds after which what is held is tried again.
     """
 
     written: int = 0
     refusals: list[Refusal] = field(default_factory=list)
     held: list[PendingChange] = field(default_factory=list)
+    again_after: float | None = None
+
+    def hold(self, action: actions.Action, held_by: str, again_after: float) -> None:
+        """The action has to wait."""
+        self.held.append(PendingChange(target=action.name, change=describe(action).change, held_by=held_by))
+        self.again_after = min(again_after, again_after if self.again_after is None else self.again_after)
 
 
 class Executor:
@@ -90,6 +100,9 @@ class Executor:
                 self._log.debug("not tried", action="create", name=action.name, node_set=node_set)
                 continue
             try:
+                if isinstance(action, actions.AskToDrain) and (said := await draining.ask(action.url)):
+                    outcome.hold(action, said, action.again_after)
+                    continue
                 await self._do(action)
             except NotFound:
                 if isinstance(action, actions.Create):
@@ -97,8 +110,7 @@ class Executor:
                 outcome.written += 1
             except ApiError as error:
                 if isinstance(action, actions.Evict) and error.status == 429:
-                    held = PendingChange(target=action.name, change=describe(action).change, held_by=str(error))
-                    outcome.held.append(held)
+                    outcome.hold(action, str(error), HELD)
                     continue
                 if error.status in _NOT_TRIED:
                     raise
@@ -137,6 +149,9 @@ class Executor:
                     "deleteOptions": {"preconditions": {"uid": action.uid}},
                 }
                 await self._evict(f"{path}/eviction", eviction)
+            case actions.AskToDrain():
+                drained: dict[str, object] = {"metadata": {"uid": action.uid, "annotations": {**action.done}}}
+                await self._api.patch(path, drained, msgspec.Raw, repeat=True)
             case actions.CheckTemplate():
                 await self._check(resource.path(self._namespace), action)
                 return

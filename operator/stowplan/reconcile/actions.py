@@ -6,6 +6,7 @@ object which has taken its name since is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,4 +66,24 @@ class CheckTemplate:
     kind: Literal["Pod"] = "Pod"
 
 
-Action = Create | Patch | Delete | Evict | CheckTemplate
+@dataclass(frozen=True, kw_only=True)
+class AskToDrain:
+    """Ask a member over HTTP whether it may go, and note the answer on its pod where that is yes.
+
+    Attributes:
+        name: of the pod.
+        uid: of the pod.
+        url: what to POST to.
+        done: annotations of the pod once the answer is yes.
+        again_after: seconds after which it is asked again.
+    """
+
+    name: str
+    uid: str
+    url: str
+    done: Mapping[str, str]
+    again_after: float
+    kind: Literal["Pod"] = "Pod"
+
+
+Action = Create | Patch | Delete | Evict | CheckTemplate | AskToDrain

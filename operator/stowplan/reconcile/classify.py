@@ -113,6 +113,11 @@ class Member:
         """Whether one of its claims says that it was scaled away, or is about to be."""
         return any(released(claim) for claim in self.claims)
 
+    @property
+    def leaves(self) -> bool:
+        """Whether its removal has begun."""
+        return self.marked or (self.pod is not None and specs.ANNOTATION_DRAINING in self.pod.metadata.annotations)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:

@@ -46,7 +46,7 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
         repair.pods(observed, group, now, draft)
         repair.stranded(observed, group, draft)
         scaling.clean(observed, group, draft)
-    leaves = _shrink(observed, groups, draft, held_by=held_by)
+    leaves = _shrink(observed, groups, now, draft, held_by=held_by)
     for group in sound:
         scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
     rollout.roll(observed, sound, now, draft, held_by=held_by)
@@ -55,7 +55,9 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
     return _paused(plan) if observed.cluster.spec.paused else plan
 
 
-def _shrink(observed: Observed, groups: tuple[Group, ...], draft: Draft, *, held_by: str) -> dict[str, Member | None]:
+def _shrink(
+    observed: Observed, groups: tuple[Group, ...], now: datetime, draft: Draft, *, held_by: str
+) -> dict[str, Member | None]:
     """Sets that are no longer in the spec go last: their members may be what the others need to get ready."""
     domains = placement.failure_domains(observed)
     unsettled = next((group.name for group in groups if group.spec is not None and not group.settled), None)
@@ -64,7 +66,7 @@ def _shrink(observed: Observed, groups: tuple[Group, ...], draft: Draft, *, held
         wait = held_by
         if group.spec is None and unsettled is not None:
             wait = wait or f"node set {unsettled} is not ready yet"
-        leaves[group.name] = scaling.shrink(observed, group, domains, draft, held_by=wait)
+        leaves[group.name] = scaling.shrink(observed, group, domains, now, draft, held_by=wait)
     return leaves
 
 

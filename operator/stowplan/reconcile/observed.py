@@ -59,6 +59,7 @@ class PodStatus(Struct):
     reason: str = ""
     message: str = ""
     start_time: str | None = None
+    pod_ip: str = msgspec.field(default="", name="podIP")
     conditions: list[TimedCondition] = []
     container_statuses: list[ContainerStatus] = []
     init_container_statuses: list[ContainerStatus] = []

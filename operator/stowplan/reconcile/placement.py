@@ -88,12 +88,12 @@ def victim(group: Group, spec: api.ScaleDown, domains: Iterable[FailureDomain]) 
     among equals who is not ready, then the highest ordinal.
     """
     if spec.victim == "HighestOrdinal":
-        return min(group.members, key=lambda member: (not member.marked, -member.ordinal))
+        return min(group.members, key=lambda member: (not member.leaves, -member.ordinal))
     keys = [domain.topology_key for domain in domains]
     counts = {key: _counts(group.members, key) for key in keys}
 
     def rank(member: Member) -> tuple[bool, bool, list[int], bool, int]:
         fullness = [-counts[key][domain_of(member, key) or ""] for key in keys]
-        return not member.marked, member.placed, fullness, member.ready, -member.ordinal
+        return not member.leaves, member.placed, fullness, member.ready, -member.ordinal
 
     return min(group.members, key=rank)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from stowplan.api.cluster import PendingChange
-from stowplan.reconcile.actions import Action, Delete, Evict
+from stowplan.reconcile.actions import Action, AskToDrain, CheckTemplate, Delete, Evict
 
 MOST_PENDING = 32
 """Entries of status.pendingChanges; what is beyond them is counted in one more."""
@@ -74,9 +75,12 @@ class Draft:
 
 def describe(action: Action) -> PendingChange:
     """A write that is not done now, in words."""
-    verb = type(action).__name__.lower() if type(action).__name__ != "CheckTemplate" else "check the template of"
+    verb = _VERBS.get(type(action), type(action).__name__.lower())
     why = getattr(action, "why", "")
     return PendingChange(target=action.name, change=f"{verb} {action.kind}" + (f": {why}" if why else ""))
+
+
+_VERBS: Final[dict[type[Action], str]] = {CheckTemplate: "check the template of", AskToDrain: "drain"}
 
 
 def shortened(pending: tuple[PendingChange, ...]) -> tuple[PendingChange, ...]:

@@ -93,16 +93,16 @@ def _budget_spec(found: Budget, wanted: specs.Manifest, group: Group, draft: Dra
 
 
 def metadata(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> None:
-    """Pods without an owner are adopted, pods name the policy of the spec, claims have the owner that they should."""
+    """Pods without an owner are adopted and have the spec's annotations, claims have the owner that they should."""
     for group in groups:
         for member in group.every:
             if member.live and member.pod is not None:
-                _pod_metadata(observed, member, draft)
+                _pod_metadata(observed, group.spec, member, draft)
             for claim in member.claims:
                 _claim_owner(observed, claim, draft)
 
 
-def _pod_metadata(observed: Observed, member: Member, draft: Draft) -> None:
+def _pod_metadata(observed: Observed, spec: api.NodeSet | None, member: Member, draft: Draft) -> None:
     cluster, pod = observed.cluster, member.pod
     assert pod is not None
     if controller(pod) is None:
@@ -110,11 +110,14 @@ def _pod_metadata(observed: Observed, member: Member, draft: Draft) -> None:
             kind="Pod", name=member.name, uid=pod.metadata.uid, why="adopt it",
             body={"metadata": {"ownerReferences": [specs.owner_reference(cluster)]}},
         ))  # fmt: skip
-    ref = cluster.spec.scheduling_policy_ref
-    if ref is not None and pod.metadata.annotations.get(common.ANNOTATION_POLICY) != ref.name:
+    if spec is None:
+        return
+    wanted: dict[str, str | None] = {specs.ANNOTATION_DRAIN: None, **specs.live_annotations(cluster, spec)}
+    have = pod.metadata.annotations
+    if changed := {key: value for key, value in wanted.items() if have.get(key) != value}:
         draft.do(Patch(
-            kind="Pod", name=member.name, uid=pod.metadata.uid, why="it is placed by another policy now",
-            body={"metadata": {"annotations": {common.ANNOTATION_POLICY: ref.name}}},
+            kind="Pod", name=member.name, uid=pod.metadata.uid, why="the spec says so, without a restart",
+            body={"metadata": {"annotations": {**changed}}},
         ))  # fmt: skip
 
 

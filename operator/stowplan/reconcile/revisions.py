@@ -15,7 +15,7 @@ from stowplan.api import cluster as api
 from stowplan.api import common
 from stowplan.reconcile import repair, rollout, specs
 from stowplan.reconcile.actions import Create, Delete
-from stowplan.reconcile.classify import Group
+from stowplan.reconcile.classify import Group, Member
 from stowplan.reconcile.observed import Observed, Revision
 from stowplan.reconcile.plan import Draft
 
@@ -76,6 +76,12 @@ class Choice:
         if self._stable is None:
             return self._spec
         return self._stable if ordinal < self._partition or self._room == 0 else self._spec
+
+    def of(self, member: Member) -> api.NodeSet | None:
+        """The node set that the member's pod was made from; None where it is not known any more."""
+        have = member.pod.metadata.labels.get(common.LABEL_REVISION) if member.pod is not None else None
+        known = (self._spec, self._stable)
+        return next((each for each in known if each is not None and specs.revision(each) == have), None)
 
     def given(self, template: api.NodeSet) -> None:
         """A member gets a pod of this template."""

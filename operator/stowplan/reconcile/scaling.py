@@ -8,11 +8,12 @@ between goes on with the same member. Claims that were kept are used again when 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import count
 from typing import Final
 
 from stowplan.api.policy import FailureDomain
-from stowplan.reconcile import revisions, specs
+from stowplan.reconcile import draining, revisions, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
 from stowplan.reconcile.observed import Claim, Observed, controller
@@ -23,7 +24,13 @@ CLAIM: Final = "PersistentVolumeClaim"
 
 
 def shrink(
-    observed: Observed, group: Group, domains: tuple[FailureDomain, ...], draft: Draft, *, held_by: str
+    observed: Observed,
+    group: Group,
+    domains: tuple[FailureDomain, ...],
+    now: datetime,
+    draft: Draft,
+    *,
+    held_by: str,
 ) -> Member | None:
     """Take away one member of a set that has too many, and wait until it is gone before the next.
 
@@ -31,6 +38,7 @@ def shrink(
         observed: the cluster.
         group: the set.
         domains: over which it stays balanced.
+        now: the time, UTC.
         draft: where the writes go.
         held_by: what keeps ready members from being taken away now; "" where nothing does.
 
@@ -51,6 +59,7 @@ def shrink(
             held_by = f"only {left} ready members of {needed} needed for a majority would be left"
     elif not leaves.ready:
         held_by = ""
+    held_by = held_by or draining.holds(leaves, now, draft)
     if held_by:
         draft.hold(leaves.name, change, held_by)
         return leaves
@@ -101,12 +110,16 @@ def grow(observed: Observed, group: Group, draft: Draft, *, leaves: Member | Non
         member = known.get(ordinal)
         if member is not None and member is leaves:
             continue
+        if member is not None:
+            draining.stays(member, draft)
         if member is not None and member.marked and member.present:
             for claim in member.claims:
                 if released(claim) and not leaving(claim):
                     draft.do(_mark(claim, None, f"{member.name} stays"))
         if member is None or not member.live:
             _create(observed, choice, ordinal, member, draft)
+        elif not member.placed:
+            _complete(observed, choice, member, draft)
 
 
 def _ordinals(group: Group) -> Iterator[int]:
@@ -145,6 +158,15 @@ def _create(observed: Observed, choice: revisions.Choice, ordinal: int, member: 
             draft.do(_mark(claim, None, f"{name} is needed again"))
     draft.do(Create(kind="Pod", name=name, manifest=specs.pod(cluster, spec, ordinal)))
     choice.given(spec)
+
+
+def _complete(observed: Observed, choice: revisions.Choice, member: Member, draft: Draft) -> None:
+    """A pod that waits for a claim which was given up, or deleted by somebody, gets another one."""
+    spec = choice.of(member)
+    existing = {claim.metadata.name for claim in member.claims}
+    for manifest in specs.claims(observed.cluster, spec, member.ordinal) if spec is not None else ():
+        if _name(manifest) not in existing:
+            draft.do(Create(kind=CLAIM, name=_name(manifest), manifest=manifest))
 
 
 def _blocked(observed: Observed, member: Member | None, claims: list[Claim]) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from stowplan.api import cluster as api
 from stowplan.api import common
@@ -23,6 +23,14 @@ Manifest = dict[str, JsonValue]
 ANNOTATION_RELEASED: Final = f"{common.GROUP}/released"
 """On a claim whose member was scaled away: what was promised then, ``Retain`` or ``Delete``. It tells claims that wait
 to be used again from those of members that are only missing a pod for the moment."""
+
+
+ANNOTATION_DRAIN: Final = f"{common.GROUP}/drain"
+"""On a member's pod: what it is asked before it is removed, as JSON; see ``draining``."""
+
+
+ANNOTATION_DRAINING: Final = f"{common.GROUP}/draining-since"
+"""On the pod of a member that is about to be removed: when it was first asked."""
 
 
 class Identity(NamedTuple):
@@ -102,8 +110,23 @@ def controller_revision(cluster: api.StatefulCluster, node_set: api.NodeSet, num
         "kind": "ControllerRevision",
         "metadata": {**_metadata(cluster, name, labels), "ownerReferences": [owner_reference(cluster)]},
         "revision": number,
-        "data": {"template": _template(node_set), "volumeClaimTemplates": claimed},
+        "data": {_KEPT: _plain({"template": _template(node_set), "volumeClaimTemplates": claimed})},
     }
+
+
+_KEPT: Final = "nodeSet"
+
+
+def _plain(value: Manifest) -> str:
+    """JSON as a text in which no JSON encoder finds anything to write in another way.
+
+    The API server takes a ControllerRevision whose data was only written anew, with its keys sorted and some characters
+    escaped, for one whose data was changed, and refuses every patch of it: that of the garbage collector when the
+    cluster is deleted and leaves its objects behind, too (ValidateControllerRevisionUpdate in
+    pkg/apis/apps/validation/validation.go compares the bytes).
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def stored(node_set: api.NodeSet, data: Mapping[str, object], revision_: str) -> api.NodeSet | None:
@@ -112,11 +135,8 @@ def stored(node_set: api.NodeSet, data: Mapping[str, object], revision_: str) ->
     Claims that the node set still has are as big as it says now: a volume never shrinks again.
     """
     try:
-        old = api.NodeSet.model_validate({
-            "name": node_set.name, "template": data.get("template"),
-            "volumeClaimTemplates": data.get("volumeClaimTemplates") or [],
-        })  # fmt: skip
-    except ValidationError:
+        old = api.NodeSet.model_validate({**json.loads(str(data.get(_KEPT, ""))), "name": node_set.name})
+    except (ValueError, TypeError):  # a ValidationError is a ValueError
         return None
     if revision(old) != revision_:
         return None
@@ -189,8 +209,7 @@ def pod(cluster: api.StatefulCluster, node_set: api.NodeSet, ordinal: int) -> Ma
         **{common.role_label(role): "true" for role in node_set.roles},
     }
     annotations = _mapping(given.get("annotations"))
-    if cluster.spec.scheduling_policy_ref is not None:
-        annotations[common.ANNOTATION_POLICY] = cluster.spec.scheduling_policy_ref.name
+    annotations |= live_annotations(cluster, node_set)
     given_spec = _mapping(template.get("spec"))
     claimed = [each.metadata.name for each in node_set.volume_claim_templates]
     # As a StatefulSet does, a claim template takes the place of a volume of the same name.
@@ -209,6 +228,16 @@ def pod(cluster: api.StatefulCluster, node_set: api.NodeSet, ordinal: int) -> Ma
     if annotations:
         metadata["annotations"] = annotations
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def live_annotations(cluster: api.StatefulCluster, node_set: api.NodeSet) -> dict[str, str]:
+    """Annotations of a member's pod that follow the spec while it runs."""
+    made = {}
+    if cluster.spec.scheduling_policy_ref is not None:
+        made[common.ANNOTATION_POLICY] = cluster.spec.scheduling_policy_ref.name
+    if node_set.drain is not None:
+        made[ANNOTATION_DRAIN] = json.dumps(node_set.drain.to_json(), sort_keys=True, separators=(",", ":"))
+    return made
 
 
 def probe(cluster: api.StatefulCluster, node_set: api.NodeSet) -> Manifest:
