@@ -23,6 +23,6 @@ class DynamicResources:
         """Refuses the pod; no eviction can help it."""
         return Refusal(REASON) if pod.cls.resource_claims else None
 
-    def alike(self, pod: PodInfo) -> Hashable:  # noqa: ARG002
-        """All of them wait for the same."""
-        return ()
+    def alike(self, pod: PodInfo) -> Hashable:
+        """All that it refuses wait for the same; of the others it says nothing."""
+        return pod.cls.resource_claims
