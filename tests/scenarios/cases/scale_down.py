@@ -1,11 +1,13 @@
 """Scale-down keeps the zones balanced: kubernetes 124149.
 
-Six members lie two to a zone. Members are restarted, two at a time, until two of them have changed places, as happens
-sooner or later; the zones are still even. Then the service shrinks to three. Users expect one member in each zone. A
-StatefulSet always takes the highest ordinals, wherever they are.
+Six members lie two to a zone. Two of them are restarted at a time, with all nodes cordoned for a moment, until they
+have changed places, as happens sooner or later; the zones are still even. Then the service shrinks to three. Users
+expect one member in each zone. A StatefulSet always takes the highest ordinals, wherever they are.
 """
 
 from __future__ import annotations
+
+import functools
 
 from tests.controlplane.nodes import ZONE, Layout, Manifest
 from tests.scenarios.invariants import Even
@@ -31,14 +33,26 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(6)
+    nodes = await stage.nodes()
     for _ in range(RESTARTS):
         zones = await stage.domains(ZONE)
         first, *rest = sorted(zones)
         last = next(name for name in reversed(rest) if zones[name] != zones[first])
-        await stage.running(6, without=await stage.delete_pods([first, last]), what="after a restart")
+        await stage.cordon(nodes)
+        gone = await stage.delete_pods([first, last])
+        again = functools.partial(_again, stage, first, gone)
+        await stage.until(again, f"{first} was not made anew")
+        await stage.cordon(nodes, undo=True)
+        await stage.running(6, without=gone, what="after a restart")
         if (await stage.domains(ZONE))[first] != zones[first]:
             break
     await stage.scale(3)
+
+
+async def _again(stage: Stage, name: str, gone: set[str]) -> bool | None:
+    """The pod has been made anew, and none of the old ones is left."""
+    pods = {each["metadata"]["uid"]: each["metadata"]["name"] for each in await stage.pods()}
+    return True if name in pods.values() and not gone & pods.keys() else None
 
 
 async def check(stage: Stage) -> None:
