@@ -42,6 +42,11 @@ Settings = Mapping[str, object]
 """A part of the configuration file, with the names that it has there."""
 
 
+def python_path(environment: Mapping[str, str] | None) -> str:
+    """PYTHONPATH of a process of the product: this checkout, and what the environment adds, such as plugins."""
+    return os.pathsep.join([str(ROOT / "operator"), *filter(None, [(environment or {}).get("PYTHONPATH")])])
+
+
 def install(plane: ControlPlane, *, namespace: str, name: str = "stowplan", values: Settings | None = None) -> Release:
     """Install the chart with helm; the namespace is made where there is none.
 
@@ -88,21 +93,26 @@ class Release:
         """API path of the lease that its replicas compete for."""
         return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/{self.name}"
 
-    def replica(self, name: str = "stowplan", settings: Settings | None = None, *, server: str = "") -> Replica:
+    def replica(
+        self, name: str = "stowplan", settings: Settings | None = None, *, server: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Replica:  # fmt: skip
         """A process of the release; not started yet.
 
         Args:
             name: of the process, for its files; unlike that of another one of the same control plane.
             settings: what to change in the configuration; sections are merged.
             server: URL of the API server, where it is to be reached by another one.
+            environment: more variables.
         """
         directory = self.plane.directory
         config = directory / f"{name}.config.yaml"
         config.write_text(yaml.safe_dump(_merged(self.configuration, settings or {})))
         kubeconfig = _moved(self.kubeconfig, server, name) if server else self.kubeconfig
         return Replica(
-            name, directory=directory, log=directory / "logs" / f"{name}.log", config=config, kubeconfig=kubeconfig
-        )
+            name, directory=directory, log=directory / "logs" / f"{name}.log", config=config, kubeconfig=kubeconfig,
+            environment=environment,
+        )  # fmt: skip
 
     def uninstall(self) -> None:
         """Take the release away; CRDs stay, as they do with helm."""
@@ -139,7 +149,7 @@ class Replica:
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(directory),
                 **(environment or {}),
-                "PYTHONPATH": str(ROOT / "operator"),
+                "PYTHONPATH": python_path(environment),
                 "PYTHONUNBUFFERED": "1",
             },
         )  # fmt: skip

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests import process
+
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -46,7 +48,7 @@ def run(
             "KUBECONFIG": os.devnull,
             "HOME": os.devnull,
             **(environment or {}),
-            "PYTHONPATH": str(ROOT / "operator"),
+            "PYTHONPATH": process.python_path(environment),
         },
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)
