@@ -14,7 +14,7 @@ import numpy.typing as npt
 from stowplan import errors
 from stowplan.framework.columns import Column
 from stowplan.framework.status import Mask
-from stowplan.model import objects, quantity, requests
+from stowplan.model import objects, quantity, requests, sharing
 
 Amounts = npt.NDArray[np.int64]
 
@@ -75,6 +75,7 @@ class NodeTable:
         self._annotated: dict[str, Amounts] = {}
         self._journal: list[int] = []
         self._kept: dict[Hashable, _Kept] = {}
+        self._sharing = sharing.Sharing()
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -190,6 +191,7 @@ class NodeTable:
         row = len(self.nodes)
         if row >= self.capacity:
             self._grow()
+        self._sharing.node(node)
         self.nodes.append(node)
         self.row_of[node.metadata.name] = row
         self._write_allocatable(row, amounts)
@@ -203,6 +205,7 @@ class NodeTable:
         if node.status.allocatable != self.nodes[row].status.allocatable:
             self._write_allocatable(row, requests.amounts(node.status.allocatable))
             self._touch(row)
+        self._sharing.node(node)
         self.nodes[row] = node
         self._write_rest(row, node)
 
