@@ -97,6 +97,8 @@ async def test_members_are_placed_jointly_where_one_after_the_other_would_fail(
     assert {name: pod["spec"]["nodeName"] for name, pod in nodes.items()} == {"any": n2, "tied": n1}
     assert objects.why(nodes["any"])["plugins"] == ["JointPlacement"]
     assert stowplan.said("joint placement", group=f"gang {namespace}/g", answer="Proposal")
+    assert stowplan.metric("stowplan_joint_placement_duration_seconds_count", answer="Proposal") >= 1
+    assert stowplan.metric("stowplan_gang_decisions_total", result="bound") >= 1
 
 
 async def test_a_refused_volume_leaves_no_half_gang(
@@ -109,6 +111,7 @@ async def test_a_refused_volume_leaves_no_half_gang(
     await objects.create_all(api, [member(namespace, "with", claims=["data"]), member(namespace, "without")])
     await objects.unschedulable(api, namespace, "without", saying="with could not be prepared")
     assert await bound_names(api, namespace) == set()
+    assert stowplan.metric("stowplan_gang_decisions_total", result="undone") >= 1
     await api.patch(f"/api/v1/nodes/{node}", {"metadata": {"annotations": {REFUSE: None}}})
     await objects.all_bound(api, namespace, 2)
     await nothing_left(api, stowplan)

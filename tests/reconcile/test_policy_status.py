@@ -72,7 +72,7 @@ def test_said_again_it_is_the_same() -> None:
 
 
 def test_behaviour_that_is_missing_is_reported() -> None:
-    told = status(policy(gang={"minMember": 2}), PolicyFacts(), NOW)
+    told = status(policy(mode="DryRun"), PolicyFacts(), NOW)
     accepted = next(each for each in told.conditions if each.type == "Accepted")
     assert (accepted.status, accepted.reason) == ("True", "AcceptedInPart")
-    assert "spec.gang" in accepted.message
+    assert "spec.mode" in accepted.message

@@ -236,11 +236,14 @@ class Gang(ApiModel):
     """Pods that are placed all together or not at all."""
 
     min_member: Annotated[Int, Field(ge=1, le=1000)]
-    """How many pods of a gang must fit at once before any of them is bound."""
+    """How many pods of a gang must fit at once before any of them is bound; those on nodes count. More of them are
+    placed where there is room."""
     group_by: Annotated[tuple[LabelKey, ...], ListSet(max_items=8)] = ()
-    """Label keys of the pods: those with equal values are one gang. Absent: all pods together."""
+    """Label keys of the pods: those with equal values are one gang, and a pod without one of the labels is in none.
+    Absent: all pods together. Members of a StatefulCluster are a gang only with others of the same cluster."""
     timeout: Duration = "5m"
-    """How long room is held for the first pods of a gang while the others are missing, such as 90s or 1h30m."""
+    """How long the pods of a gang hold their room while volumes are made for some of them, such as 90s or 1h30m; then
+    all of them give it up and are tried again. Nothing is held for pods that are missing or do not fit."""
 
     @cel("duration(self.timeout) > duration('0s')", "a gang needs a timeout above zero", field=".timeout")
     def _timeout_is_positive(self) -> bool:

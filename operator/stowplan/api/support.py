@@ -33,7 +33,6 @@ class Gap(Generic[SpecT]):
 
 POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
     Gap("spec.mode", "DryRun is not evaluated yet: the policy changes nothing", lambda s: s.mode == "DryRun"),
-    Gap("spec.gang", "gangs are not held together yet: each pod is placed on its own", lambda s: s.gang is not None),
 )
 
 CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = ()

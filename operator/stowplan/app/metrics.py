@@ -143,6 +143,16 @@ class Metrics:
             "Time from the request that binds a pod to its answer, by the result.",
             exponential(0.001, 2, 14), "result",
         ))  # fmt: skip
+        self._gangs = _Children(counter(
+            "stowplan_gang_decisions_total",
+            "What became of gangs, each time one was tried: 'bound', 'waiting', or 'undone' before any bind.",
+            "result",
+        ))  # fmt: skip
+        self._joint_seconds = _Children(histogram(
+            "stowplan_joint_placement_duration_seconds",
+            "Time that the solver took for members of a group that did not fit one after the other, by the answer.",
+            exponential(0.001, 2, 13), "answer",
+        ))  # fmt: skip
         self._loop_lag = histogram(
             "stowplan_event_loop_lag_seconds",
             "How much later than asked for a timer fires: the time that one step kept everything else waiting.",
@@ -206,6 +216,14 @@ class Metrics:
     def bind(self, result: str, seconds: float) -> None:
         """A bind was answered: ``bound``, or why not."""
         self._bind_seconds[result,].observe(seconds)
+
+    def gang(self, result: str) -> None:
+        """A gang was tried."""
+        self._gangs[result,].inc()
+
+    def joint_placement(self, answer: str, seconds: float) -> None:
+        """The solver has answered: ``Proposal``, ``Conflict`` or ``Unknown``."""
+        self._joint_seconds[answer,].observe(seconds)
 
     def loop_lag(self, seconds: float) -> None:
         """A timer of the event loop came late by so much."""

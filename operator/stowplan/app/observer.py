@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stowplan.app.metrics import Metrics
 from stowplan.framework.plugin import Probe
-from stowplan.live.observe import Result
+from stowplan.live.observe import GangResult, Result
 
 
 class _Points(Probe):
@@ -52,6 +52,8 @@ class MetricsObserver:
         self.attempt: Callable[[Result, str, float], None] = measured.attempt
         self.bound = measured.pod_scheduled
         self.bind = measured.bind
+        self.gang: Callable[[GangResult], None] = measured.gang
+        self.joint_placement = measured.joint_placement
         self.preemption = measured.preemption
 
     def probe(self, profile: str) -> Probe:

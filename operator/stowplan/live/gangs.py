@@ -81,7 +81,7 @@ class GangPermit:
         group: the gang.
         members: those members.
         stop: called with the members when they give up, to wake those that are waiting for volumes.
-        done: called when all are settled.
+        done: called when all are settled, with why they gave up, or "".
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GangPermit:
         members: Iterable[Placed],
         *,
         stop: Callable[[Iterable[Placed]], None],
-        done: Callable[[], None],
+        done: Callable[[str], None],
     ) -> None:
         self._group = group
         self._members = tuple(members)
@@ -136,7 +136,7 @@ class GangPermit:
         self._unsettled.discard(pod)
         if not self._unsettled:
             self._timer.cancel()
-            self._done()
+            self._done(self.failure)
 
     def _fail(self, reason: str) -> None:
         if self._open.is_set() or self.failure:

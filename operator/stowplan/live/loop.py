@@ -26,6 +26,7 @@ from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import Reporter, reference
 from stowplan.scheduler.cycle import Batch, Placed, Question, Unplaced
+from stowplan.scheduler.groups import Group
 from stowplan.scheduler.promises import UNDER_WAY
 from stowplan.scheduler.queued import Place
 
@@ -157,17 +158,23 @@ class SchedulingLoop:
             self._observer.algorithm(self._clock() - started)
         permit: gangs.Permit = gangs.ALONE
         if batch.group.strict and batch.placed:
-            binding = self._scheduler.roster.binding
-            binding.add(batch.group)
-            done = functools.partial(binding.discard, batch.group)
+            self._scheduler.roster.binding.add(batch.group)
+            done = functools.partial(self._gang_done, batch.group)
             permit = gangs.GangPermit(batch.group, batch.placed, stop=self._prebinder.look, done=done)
+        elif batch.group.strict and batch.unplaced:
+            self._observer.gang("waiting")
         for placed in batch.placed:
             self._placed(placed, tasks, started, permit)
         if batch.question is not None:
             tasks.create_task(self._ask(batch.question, tasks))
 
+    def _gang_done(self, group: Group, failure: str) -> None:
+        self._scheduler.roster.binding.discard(group)
+        self._observer.gang("undone" if failure else "bound")
+
     async def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         answer, seconds = await self._solver.ask(question)
+        self._observer.joint_placement(type(answer).__name__, seconds)
         started = self._clock()
         chance = self._chance.getrandbits(32)
         try:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from stowplan.framework.plugin import Probe
 
 Result = Literal["scheduled", "unschedulable", "error"]
+GangResult = Literal["bound", "waiting", "undone"]
 
 
 class Observer(Protocol):
@@ -29,3 +30,9 @@ class Observer(Protocol):
 
     def bind(self, outcome: str, seconds: float) -> None:
         """The API server has answered a bind."""
+
+    def gang(self, result: GangResult) -> None:
+        """What became of a gang that was tried: ``undone`` where its members gave up their nodes before any bind."""
+
+    def joint_placement(self, answer: str, seconds: float) -> None:
+        """The solver has answered a question."""
