@@ -72,12 +72,15 @@ def stowplan(_shared: Replica) -> Replica:
 
 @pytest.fixture
 def new_release(control_plane: ControlPlane) -> Iterator[Callable[[], Release]]:
-    """Installs further releases on the shared control plane, each with a schedulerName and a lease of its own."""
+    """Installs further releases on the shared control plane, each with a schedulerName and a lease of its own.
+
+    They place pods and no more: StatefulClusters and every status are left to the one of `release`.
+    """
     releases: list[Release] = []
 
     def install() -> Release:
         name = f"stowplan-{secrets.token_hex(3)}"
-        values = {"config": {"schedulerName": name}, "rbac": {"aggregateClusterRoles": False}}
+        values = {"config": {"schedulerName": name, "controllers": False}, "rbac": {"aggregateClusterRoles": False}}
         releases.append(process.install(control_plane, namespace=name, name=name, values=values))
         return releases[-1]
 

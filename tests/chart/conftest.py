@@ -36,6 +36,8 @@ class Release:
 async def release(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Release]:
     """The chart with a fence, in a namespace of its own. Nobody schedules its pods: tests act in their place."""
     release = Release(f"stowplan-{namespace[-6:]}", namespace, control_plane)
-    release.helm("install", "--set", "fencing.enabled=true")
+    release.helm(
+        "install", "--set", f"fencing.enabled=true,config.controllers=false,config.schedulerName={release.name}"
+    )
     yield release
     control_plane.helm("uninstall", release.name, "-n", namespace)

@@ -33,9 +33,11 @@ async def test_the_api_server_accepts_every_object_as_it_is(
     arguments = ["--values", str(file)] if file else []
     text = rendering.helm("template", "dry", str(rendering.CHART), "--namespace", namespace, *arguments)
     known = [manifest for manifest in yaml.safe_load_all(text) if manifest["kind"] != "ServiceMonitor"]
+    # By force: another test may have a release there, and some names exist once in a cluster.
     control_plane.kubectl(
-        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(known)
-    )
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-",
+        stdin=yaml.safe_dump_all(known),
+    )  # fmt: skip
 
 
 @pytest.mark.timeout(240)

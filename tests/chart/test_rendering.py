@@ -182,13 +182,13 @@ def test_every_object_carries_the_labels_and_the_namespace(arguments: tuple[str,
     [
         pytest.param(
             PLAIN,
-            ["ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "Service", "ServiceAccount"],
+            [*["ClusterRole"] * 3, "ClusterRoleBinding", "ConfigMap", "Deployment", "Service", "ServiceAccount"],
             id="plain",
         ),
         pytest.param(
             DEFAULT,
             [
-                *["ClusterRole"] * 3, "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy",
+                *["ClusterRole"] * 5, "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy",
                 "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount",
             ],
             id="default",
@@ -196,7 +196,7 @@ def test_every_object_carries_the_labels_and_the_namespace(arguments: tuple[str,
         pytest.param(
             FULL,
             [
-                *["ClusterRole"] * 3, "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy",
+                *["ClusterRole"] * 4, "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy",
                 "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount", "ServiceMonitor",
                 *["ValidatingAdmissionPolicy"] * 2, *["ValidatingAdmissionPolicyBinding"] * 2,
             ],

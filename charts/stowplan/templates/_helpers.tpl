@@ -56,8 +56,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toYaml $config }}
 {{- end }}
 
+{{/* What only one release of a cluster may do: the name that stands for it, and what to tell the second one. */}}
+{{- define "stowplan.once" -}}
+{{- if .Values.config.controllers }}
+- name: stowplan.dev:controllers
+  told: looks after the StatefulClusters and SchedulingPolicies of this cluster; set config.controllers=false and a config.schedulerName of its own, or use config.profiles of that release
+{{- end }}
+{{- range (.Values.config.profiles | default (list .Values.config)) }}
+- name: {{ printf "stowplan.dev:scheduler:%s" (replace "/" "_" (default "stowplan" .schedulerName)) | quote }}
+  told: {{ printf "places the pods with schedulerName %s; set another config.schedulerName" (default "stowplan" .schedulerName) | quote }}
+{{- end }}
+{{- end }}
+
 {{/* What the schema cannot say: values that contradict each other. */}}
 {{- define "stowplan.check" -}}
+{{- range include "stowplan.once" . | fromYamlArray }}
+{{- $there := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" .name }}
+{{- if $there }}
+{{- $notes := default dict $there.metadata.annotations }}
+{{- $name := get $notes "meta.helm.sh/release-name" }}
+{{- $namespace := get $notes "meta.helm.sh/release-namespace" }}
+{{- if and $name (or (ne $name $.Release.Name) (ne $namespace $.Release.Namespace)) }}
+{{- fail (printf "the release %s in the namespace %s already %s" $name $namespace .told) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.config }}
 {{- if and .profiles (or (ne .schedulerName "stowplan") .scoring.weights .pluginConfig) }}
 {{- fail "config.schedulerName, config.scoring and config.pluginConfig belong into each of config.profiles" }}

@@ -244,6 +244,7 @@ class _Process:
             instance=self._identity,
             on_run=self._measured.reconcile,
             on_request=self._measured.api_request,
+            controls=self._settings.controllers,
             qps=self._settings.client_connection.qps,
         )
         watched.on_pod = operating.pod_changed

@@ -117,6 +117,9 @@ class Settings(Section):
     kind: Literal["StowplanConfiguration"] = KIND
     scheduler_name: profile.SchedulerName = common.SCHEDULER_NAME
     """Pods with this ``spec.schedulerName`` are placed, by the one profile that there is without ``profiles``."""
+    controllers: bool = True
+    """Look after StatefulClusters and write status. One Stowplan of a cluster does; a second one, with schedulerNames
+    of its own, leaves that to the first: False."""
     leader_election: LeaderElection = LeaderElection()
     client_connection: ClientConnection = ClientConnection()
     metrics_bind_address: fields.BindAddress = fields.Address("127.0.0.1", 10251)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import datetime
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,6 +76,8 @@ class Operator:
         instance: which process it is, for events.
         on_run: told of each reconcile, in the operator's thread.
         on_request: told of each request, in the operator's thread; not of kopf's own watches.
+        controls: whether StatefulClusters are looked after and status is written; else policies are only put in force,
+            and another Stowplan of the cluster does the rest.
         qps: client-side limit of requests a second; 0 is unlimited.
         now: the time, UTC.
 
@@ -93,6 +95,7 @@ class Operator:
         instance: str,
         on_run: OnRun,
         on_request: session.RequestObserver,
+        controls: bool = True,
         qps: float = 0.0,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
@@ -102,6 +105,7 @@ class Operator:
         self.instance = instance
         self.on_run = on_run
         self.on_request = on_request
+        self.controls = controls
         self.qps = qps
         self.now = now
         self._policy_of = policy_of
@@ -222,9 +226,16 @@ class _Inside:
                 self._loop.call_soon_threadsafe(self._wake, clusters, policies)
 
     def _wake(self, clusters: set[str], policies: set[str]) -> None:
-        if self._synced.is_set():
-            self._clusters.wake_all(clusters)
-            self._statuses.wake_all(policies)
+        self._wake_clusters(clusters)
+        self._wake_statuses(policies)
+
+    def _wake_clusters(self, keys: Iterable[str]) -> None:
+        if self._owner.controls and self._synced.is_set():
+            self._clusters.wake_all(keys)
+
+    def _wake_statuses(self, keys: Iterable[str]) -> None:
+        if self._owner.controls and self._synced.is_set():
+            self._statuses.wake_all(keys)
 
     async def _live(self) -> None:
         try:
@@ -284,18 +295,17 @@ class _Inside:
     def _hear(self, plural: str, key: str) -> None:
         """Kopf says that an object is new, has another generation, or is gone."""
         self._everything.wake(EVERYTHING)
-        if plural == cluster.PLURAL and self._synced.is_set():
-            self._clusters.wake(key)
+        if plural == cluster.PLURAL:
+            self._wake_clusters([key])
 
     def _stirred(self, changes: list[ledger.Event[objects.KubeObject]]) -> None:
         """Services have changed; that of a cluster has its name."""
-        if self._synced.is_set():
-            self._clusters.wake_all(each.key for each in changes)
+        self._wake_clusters(each.key for each in changes)
 
     def _changed(self, policies: set[str], clusters: set[str]) -> None:
         """The policies in force are others, or the clusters are; members wait for the policies they need."""
         self._synced.set()
-        self._statuses.wake_all(policies)
+        self._wake_statuses(policies)
         namespaces = {key.partition("/")[0] for key in policies}
         governed = {key for key in self._policies.clusters if key.partition("/")[0] in namespaces}
-        self._clusters.wake_all(clusters | governed)
+        self._wake_clusters(clusters | governed)
