@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import JsonValue
 
-from stowplan.api.policy import DomainStatus, PodCounts, SchedulingPolicy
+from stowplan.api.policy import SchedulingPolicy
+from stowplan.api.policy_status import DomainStatus, PodCounts
 from stowplan.reconcile.policy_status import PolicyFacts, status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

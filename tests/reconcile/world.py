@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -87,6 +88,7 @@ class World:
         self.refused_images: set[str] = set()
         self.uses: dict[str, list[str]] = {}
         self.drained: set[str] = set()
+        self.drains = False
         self.asked: list[str] = []
         self.writes = 0
         self._uids = itertools.count(1)
@@ -183,7 +185,7 @@ class World:
                 self._patch(action)
             case AskToDrain():
                 self.asked.append(action.url)
-                if action.name not in self.drained:
+                if action.name not in self.drained and not self.drains:
                     raise Refused
                 assert self.pods[action.name].metadata.uid == action.uid
                 self.pods[action.name].metadata.annotations |= action.done
@@ -246,10 +248,12 @@ class World:
                 self._stamp(self.service)
 
     def _patch(self, action: Patch) -> None:
-        found: dict[str, objects.KubeObject] = (
-            {**self.pods, **self.claims, **self.revisions} if action.kind != "PodDisruptionBudget" else {**self.budgets}
-        )
-        obj = found[action.name]
+        shelves: dict[str, Mapping[str, objects.KubeObject]] = {
+            "Pod": self.pods, "PersistentVolumeClaim": self.claims, "PodDisruptionBudget": self.budgets,
+            "ControllerRevision": self.revisions,
+        }  # fmt: skip
+        obj = self.service if action.kind == "Service" else shelves[action.kind][action.name]
+        assert obj is not None
         assert obj.metadata.uid == action.uid
         metadata = action.body.get("metadata")
         if isinstance(metadata, dict):
@@ -334,7 +338,7 @@ class World:
 
     def live(self) -> bool:
         """Whatever can happen by itself happens; False when nothing could."""
-        changed = False
+        changed = self.collect()
         for name in list(self.pods):
             changed = self.step(name) or changed
         for name in list(self.claims):
@@ -415,6 +419,40 @@ class World:
 
     def node_gone(self, name: str) -> None:
         self.nodes.pop(name, None)
+
+    def recreate(self, *, orphan: bool = False) -> None:
+        """The cluster is deleted and made again at once; what it owned goes little by little, or is left to itself."""
+        self.generation += 1
+        self.uid = f"cluster-{self.generation}"
+        self.status = StatefulClusterStatus()
+        if orphan:
+            for each in self.owned():
+                each.metadata.owner_references = []
+
+    def owned(self) -> list[objects.KubeObject]:
+        services = [self.service] if self.service is not None else []
+        return [
+            *self.pods.values(), *self.claims.values(), *self.budgets.values(), *self.revisions.values(), *services,
+        ]  # fmt: skip
+
+    def collect(self) -> bool:
+        """The garbage collector takes what belongs to a cluster that is gone."""
+        gone = [
+            each.metadata.name
+            for each in self.owned()
+            if each.metadata.owner_references and self.uid not in {ref.uid for ref in each.metadata.owner_references}
+        ]
+        shelves: tuple[dict[str, Pod] | dict[str, Claim] | dict[str, Budget] | dict[str, Revision], ...] = (
+            self.pods, self.claims, self.budgets, self.revisions,
+        )  # fmt: skip
+        for shelf in shelves:
+            for name in gone:
+                found = shelf.get(name)
+                if found is not None and self.uid not in {ref.uid for ref in found.metadata.owner_references}:
+                    del shelf[name]
+        if self.service is not None and self.service.metadata.name in gone:
+            self.service = None
+        return bool(gone)
 
     def strand(self, name: str) -> None:
         """The only node of a member's volumes is gone, and the member with it."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 from stowplan.api import common, conditions, support
 from stowplan.api import policy as api
+from stowplan.api import policy_status as written
 
 _NAMED = 3
 _MOST_ROWS = 256
@@ -29,14 +30,14 @@ class PolicyFacts:
         error: why the scheduler cannot use the policy; "" where it does.
     """
 
-    pods: api.PodCounts = field(default_factory=api.PodCounts)
-    domains: tuple[api.DomainStatus, ...] = ()
-    shadow: api.Shadow = field(default_factory=api.Shadow)
+    pods: written.PodCounts = field(default_factory=written.PodCounts)
+    domains: tuple[written.DomainStatus, ...] = ()
+    shadow: written.Shadow = field(default_factory=written.Shadow)
     overridden_by: tuple[str, ...] = ()
     error: str = ""
 
 
-def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> api.SchedulingPolicyStatus:
+def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> written.SchedulingPolicyStatus:
     """The status to write."""
     verdicts = _verdicts(policy.spec, facts)
     kept = policy.status.conditions
@@ -46,14 +47,14 @@ def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> a
     good = {api.ACCEPTED: "True", api.SATISFIED: "True", api.CONFLICTED: "False", api.READY: "True"}
     bad = next((each.reason for each in verdicts if each.status != good[each.type]), "")
     rows = sorted(facts.domains, key=lambda row: not row.violated)[:_MOST_ROWS]
-    return api.SchedulingPolicyStatus(
+    return written.SchedulingPolicyStatus(
         observed_generation=policy.metadata.generation,
         pods=facts.pods,
         domains=tuple(rows),
         violations=sum(row.violated for row in facts.domains),
         shadow=facts.shadow,
         conditions=kept,
-        summary=api.PolicySummary(pods=f"{facts.pods.bound}/{facts.pods.governed}", reason=bad),
+        summary=written.PolicySummary(pods=f"{facts.pods.bound}/{facts.pods.governed}", reason=bad),
     )
 
 

@@ -24,9 +24,9 @@ KIND: Final = "ControllerRevision"
 
 def keep(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> None:
     """Keep the template of each set once all its members have it and one of them serves; drop what it replaces."""
-    left = {group.name for group in groups if group.spec is not None or any(member.pod for member in group.every)}
+    left = {group.name for group in groups if group.wanted or any(member.pod for member in group.every)}
     mine = [each for each in observed.revisions if repair.ours(KIND, observed, each, draft)]
-    _drop([each for each in mine if _node_set(each) not in left], "its node set is gone", draft)
+    _drop([each for each in mine if _node_set(each) not in left], "its members are gone", draft)
     for group in groups:
         serves = any(member.ready for member in group.members)
         if group.spec is not None and serves and not any(member.outdated for member in group.members):
