@@ -19,7 +19,7 @@ import uvloop
 from stowplan.kube import binder, config, resources, session
 from stowplan.model import objects
 
-IN_FLIGHT = 64
+IN_FLIGHT = 32
 """Binds at a time: ``stowplan.live.loop.BINDS``."""
 
 

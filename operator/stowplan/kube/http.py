@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import re
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, cast
 
 MOST_HEAD: Final = 1 << 16
@@ -284,7 +285,7 @@ class Pool:
         self._prefix = url.path
         self._tls = (tls or ssl.create_default_context()) if secure else None
         self._server_name = (server_name or self._host) if secure else None
-        self._common = _fields({"Host": url.netloc.rpartition("@")[2], **headers})
+        self._common = _fields([("Host", url.netloc.rpartition("@")[2]), *headers.items()])
         self._turns = asyncio.Semaphore(connections)
         self._clock = clock
         self._open: set[_Connection] = set()
@@ -312,7 +313,7 @@ class Pool:
             raise ValueError(f"{target!r} is no path that can be asked for")
         length = f"Content-Length: {len(body)}\r\n" if body is not None else ""
         line = f"{method} {self._prefix}{target} HTTP/1.1\r\n"
-        head = f"{line}{self._common}{_fields(headers)}{length}\r\n".encode("ascii")
+        head = f"{line}{self._common}{_known_fields(tuple(headers.items()))}{length}\r\n".encode("ascii")
         async with asyncio.timeout(seconds), self._turns:
             connection = self._rested() or await self._connect()
             try:
@@ -365,9 +366,15 @@ class Pool:
         return connection
 
 
-def _fields(headers: Mapping[str, str]) -> str:
+def _fields(headers: Iterable[tuple[str, str]]) -> str:
     """Header lines. Raises ValueError for a value that would end its line."""
-    for name, value in headers.items():
+    lines = ""
+    for name, value in headers:
         if not _VALUE.fullmatch(value):
             raise ValueError(f"the header {name} cannot be sent as it is")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines += f"{name}: {value}\r\n"
+    return lines
+
+
+_known_fields = functools.lru_cache(maxsize=8)(_fields)
+"""The headers of a request are the same as those of the one before, until the token is renewed."""

@@ -32,9 +32,9 @@ from stowplan.scheduler.queued import Place
 
 log = structlog.get_logger(__name__)
 
-BINDS: Final = 64
+BINDS: Final = 32
 """Binds in flight: enough to keep the API server busy, few enough that an answer still comes within a moment."""
-BUSY: Final = 16
+BUSY: Final = 12
 """Binds in flight from which on the API server is taken to be the limit; what can wait lets them pass."""
 SLICE: Final = 0.004
 """Seconds of decisions in a row before I/O gets its turn."""
