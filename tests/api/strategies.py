@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.api.objects import Object
 
-from stowplan.api import cluster, common, core, policy
+from stowplan.api import cluster, common, core, policy, policy_status
 from stowplan.api.base import ApiModel
 
 Values: TypeAlias = "st.SearchStrategy[object]"
 
 _MODELS: dict[str, type[ApiModel]] = {
     name: value
-    for module in (common, core, policy, cluster)
+    for module in (common, core, policy, policy_status, cluster)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, ApiModel)
 }

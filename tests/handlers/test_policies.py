@@ -10,7 +10,7 @@ from tests.controlplane.api import Api
 from tests.controlplane.nodes import Manifest
 from tests.handlers.bench import Bench, CountingApi, FixedWorld, node_set, now
 
-from stowplan.api import policy as api
+from stowplan.api.policy_status import DomainStatus, PodCounts
 from stowplan.handlers.policies import EVERYTHING, PolicyController
 from stowplan.handlers.world import Bridge
 from stowplan.kube import config
@@ -84,8 +84,8 @@ async def test_the_status_says_what_the_scheduling_loop_counts_and_is_written_on
 ) -> None:
     await quiet_api.create(manifest(room))
     await controller.refresh(room)
-    row = api.DomainStatus(rule="even", group="data", domain="zone", counts={"a": 3, "b": 1}, skew=2, violated=True)
-    world.known = PolicyFacts(pods=api.PodCounts(governed=5, bound=4, pending=1), domains=(row,))
+    row = DomainStatus(rule="even", group="data", domain="zone", counts={"a": 3, "b": 1}, skew=2, violated=True)
+    world.known = PolicyFacts(pods=PodCounts(governed=5, bound=4, pending=1), domains=(row,))
     await controller.policies.tell(f"{room}/ha")
     found = await quiet_api.get(path(room))
     status = found["status"]
@@ -109,6 +109,6 @@ async def test_counts_of_domains_that_are_gone_leave_the_status(
     await quiet_api.create(manifest(room))
     await controller.refresh(room)
     for counts in ({"a": 1, "b": 1}, {"a": 2}):
-        world.known = PolicyFacts(domains=(api.DomainStatus(rule="even", domain="zone", counts=counts),))
+        world.known = PolicyFacts(domains=(DomainStatus(rule="even", domain="zone", counts=counts),))
         await controller.policies.tell(f"{room}/ha")
     assert (await quiet_api.get(path(room)))["status"]["domains"][0]["counts"] == {"a": 2}

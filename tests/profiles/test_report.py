@@ -10,7 +10,7 @@ from tests.profiles.test_outages import PLAIN
 from tests.profiles.world import EVERYTHING, Spec, World, policy, racks, spread
 
 from stowplan.api import common
-from stowplan.api.policy import DomainStatus
+from stowplan.api.policy_status import DomainStatus
 from stowplan.model.pods import PodInfo
 from stowplan.profiles import Outage
 

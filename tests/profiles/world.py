@@ -9,7 +9,8 @@ import numpy as np
 from tests.builders import HOST, POWER, RACK, ZONE, node, snapshot
 
 from stowplan.api import base
-from stowplan.api.policy import DomainStatus, SchedulingPolicy
+from stowplan.api.policy import SchedulingPolicy
+from stowplan.api.policy_status import DomainStatus
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.runtime import Decision
 from stowplan.framework.snapshot import Snapshot

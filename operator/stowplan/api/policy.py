@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from stowplan.api.base import (
     ApiModel,
@@ -27,8 +27,9 @@ from stowplan.api.base import (
     cel,
     seconds,
 )
-from stowplan.api.common import API_VERSION, Condition, LabelSelector, ObjectMeta
+from stowplan.api.common import API_VERSION, LabelSelector, ObjectMeta
 from stowplan.api.core import NodeAffinity, Toleration
+from stowplan.api.policy_status import SchedulingPolicyStatus
 
 KIND: Final = "SchedulingPolicy"
 PLURAL = "schedulingpolicies"
@@ -346,85 +347,6 @@ class SchedulingPolicySpec(ApiModel):
     )
     def _colocate_names_declared_domains(self) -> bool:
         return self._declares(self.colocate)
-
-
-class PodCounts(ApiModel):
-    """The pods of a policy, counted."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    governed: Int = 0
-    """Pods that the policy governs now."""
-    bound: Int = 0
-    """Those of them that have a node."""
-    pending: Int = 0
-    """Those of them that wait for one."""
-
-
-class DomainStatus(ApiModel):
-    """How one group of pods lies over the domains of one rule."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    rule: str
-    """The name of the rule."""
-    group: str = ""
-    """The values of the rule's groupBy labels, joined by a comma; empty where the rule has none."""
-    domain: str
-    """The failure domain that the rule is about."""
-    within: str | None = None
-    """The domain inside which was counted, where the rule has within."""
-    counts: dict[str, Int] = Field(default_factory=dict)
-    """Pods in each domain."""
-    skew: Int = 0
-    """The difference between the fullest and the emptiest domain."""
-    violated: Bool = False
-    """Whether the pods that run now break the rule."""
-
-
-class Shadow(ApiModel):
-    """What a policy in mode DryRun would have done on the live stream of pods."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    decisions: Int = 0
-    """Pods judged."""
-    different: Int = 0
-    """Those of them that would have gone to another node."""
-    impossible: Int = 0
-    """Those of them that would have found no node."""
-
-
-class PolicySummary(ApiModel):
-    """Texts for the columns of kubectl get."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    pods: str = ""
-    """Bound and governed pods, such as 8/9."""
-    reason: str = ""
-    """The reason of the first condition that is not as it should be; empty where all is well."""
-
-
-class SchedulingPolicyStatus(ApiModel):
-    """What the policy does at the moment."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    observed_generation: Int = 0
-    """The metadata.generation that this status is about."""
-    pods: PodCounts = PodCounts()
-    """The policy's pods."""
-    domains: tuple[DomainStatus, ...] = ()
-    """Where they are, by rule and group."""
-    violations: Int = 0
-    """How many entries of domains are violated."""
-    shadow: Shadow = Shadow()
-    """In mode DryRun: what the policy would have done."""
-    conditions: Annotated[tuple[Condition, ...], ListMap("type", max_items=16)] = ()
-    """Accepted, Satisfied, Conflicted, and Ready (Accepted and not Conflicted)."""
-    summary: PolicySummary = PolicySummary()
-    """Texts for the columns of kubectl get."""
 
 
 class SchedulingPolicy(ApiModel):

@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from stowplan.api import common
-from stowplan.api.policy import DomainStatus
+from stowplan.api.policy_status import DomainStatus
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.trial import Trial
 from stowplan.model.pods import PodClass, PodInfo

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stowplan.api.policy import DomainStatus
+from stowplan.api.policy_status import DomainStatus
 from stowplan.framework.counters import Counts
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask

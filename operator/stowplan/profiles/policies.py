@@ -10,7 +10,8 @@ import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
-from stowplan.api.policy import DomainStatus, SchedulingPolicy
+from stowplan.api.policy import SchedulingPolicy
+from stowplan.api.policy_status import DomainStatus
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass
