@@ -14,6 +14,7 @@ import structlog
 
 from stowplan import profiles
 from stowplan.api import policy as api
+from stowplan.api.policy_status import PodCounts
 from stowplan.framework.conduct import Restored
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.runtime import Framework
@@ -93,7 +94,7 @@ class PolicyBoard:
         pending = self._backlog.count(everybody, nodes)
         conflicts = self.policies.conflicts({*nodes.classes(), *self._backlog.classes()})
         return PolicyFacts(
-            pods=api.PodCounts(governed=bound + pending, bound=bound, pending=pending),
+            pods=PodCounts(governed=bound + pending, bound=bound, pending=pending),
             domains=tuple(rows),
             overridden_by=tuple(sorted(conflicts.get(key, ()))),
             error=self.policies.problems.get(key, ""),
@@ -117,6 +118,13 @@ class PolicyBoard:
             self._out = seen.lasting
             self.policies = self.policies.with_outages(seen.lasting)
             self._changed()
+
+    def relaxed(self, cls: PodClass) -> tuple[str, ...]:
+        """Names of the rules that make allowance for a domain that is out now, for pods of this class."""
+        if not self._out:
+            return ()
+        key = self.policies.key_for(cls)
+        return tuple(sorted({each.rule for each in self._out if each.policy == key}))
 
     async def run(self) -> None:
         """Looks at outages and at plugins that fail until cancelled."""
