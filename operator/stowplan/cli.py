@@ -22,6 +22,7 @@ import yaml
 import stowplan
 from stowplan import errors
 from stowplan.app import judge, logging, settings
+from stowplan.simulator.explain import Explanation
 
 PATIENCE: Final = 1.0
 """Seconds after which somebody who waits is told what is being done."""
@@ -126,7 +127,7 @@ def explain(pods: tuple[str, ...], all_pending: bool, **flags: Any) -> None:
         answers = _run(judge.explain(_question(flags, told), names=pods))
     _print(
         flags["output"],
-        data={"pods": {one.pod: _without(one, "pod") for one in answers.pods}},
+        data={"pods": {one.pod: _explained(one) for one in answers.pods}},
         text=lambda wide: answers.text(wide=wide),
     )
     if any(one.chosen is None for one in answers.pods):
@@ -188,9 +189,12 @@ def _progress() -> Iterator[Callable[[str], None]]:
             click.echo("\r\033[K", err=True, nl=False)
 
 
-def _without(one: object, field: str) -> dict[str, object]:
+def _explained(one: Explanation) -> dict[str, object]:
+    """An explanation under the pod's name; ``gang`` only where the pod is in one."""
     plain: dict[str, object] = msgspec.to_builtins(one)
-    del plain[field]
+    del plain["pod"]
+    if one.gang is None:
+        del plain["gang"]
     return plain
 
 

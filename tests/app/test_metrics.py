@@ -36,6 +36,8 @@ def everything() -> metrics.Metrics:
     measured.plugin("NodeResourcesFit", "Filter", "Success", 0.00002)
     measured.preemption(2)
     measured.bind("bound", 0.004)
+    measured.gang("bound")
+    measured.joint_placement("Proposal", 0.01)
     measured.loop_lag(0.001)
     measured.reconcile("clusters", "success", 0.1)
     measured.api_request("POST", "pods/binding", 201, 0.004)

@@ -133,6 +133,41 @@ def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
     assert sorted(row["counts"].values()) == [1, 1, 2]
 
 
+GANG = {
+    "apiVersion": "stowplan.dev/v1alpha1",
+    "kind": "SchedulingPolicy",
+    "metadata": {"name": "together", "namespace": "shop"},
+    "spec": {"selector": {}, "gang": {"minMember": 2, "groupBy": ["gang"]}},
+}
+"""Two pods each."""
+
+
+def worker(name: str, gang: str, cpu: str) -> Manifest:
+    return objects.pod("shop", name, labels={"gang": gang}, cpu=cpu)
+
+
+def test_plan_places_gangs_whole_and_jointly(invoke: Invoke, write: Write) -> None:
+    """`a` comes first and n1 is best for it, but `b` has no other node; of `c` and `d` only one would fit."""
+    nodes = [objects.node("n1", own="x", cpu="4"), objects.node("n2", own="x", cpu="3")]
+    pods = [worker("a", "red", "3"), worker("b", "red", "4"), worker("c", "blue", "1"), worker("d", "blue", "4")]
+    done = invoke("plan", "-f", write("cluster.yaml", GANG, *nodes, *pods), "-o", "json")
+    assert done.status == 1
+    assert {each["pod"]: each["node"] for each in done.json["placements"]} == {"shop/a": "n2", "shop/b": "n1"}
+    reasons = {each["pod"]: each["reason"] for each in done.json["unschedulable"]}
+    assert set(reasons) == {"shop/c", "shop/d"}
+    assert "gang shop/blue: no room for 2 members at once" in reasons["shop/c"]
+
+
+def test_explain_says_what_a_member_of_a_gang_waits_for(invoke: Invoke, write: Write) -> None:
+    file = write("cluster.yaml", GANG, *NODES, worker("a", "red", "1"))
+    done = invoke("explain", "a", "-f", file, "-o", "json")
+    assert done.json["pods"]["shop/a"]["gang"] == "gang shop/red: 1 of minMember 2 members exist"
+    assert (
+        "It is placed with its gang: gang shop/red: 1 of minMember 2 members exist"
+        in invoke("explain", "a", "-f", file).out
+    )
+
+
 def test_a_pod_whose_policy_is_not_there_says_so(invoke: Invoke, write: Write) -> None:
     lost = objects.pod("shop", "lost", annotations={"stowplan.dev/policy": "no-such"})
     done = invoke("explain", "lost", "-f", write("cluster.yaml", *NODES, lost), "-o", "json")

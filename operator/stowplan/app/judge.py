@@ -105,8 +105,14 @@ async def explain(question: Question, *, names: Sequence[str]) -> Explanations:
     state = State(question, await _manifests(question))
     pods = [state.named(name) for name in names] if names else state.pending()
     nodes = state.board.scheduler.cache.snapshot
-    policies = state.board.policies
-    return Explanations([explaining.explain(pod, nodes, policies.framework_for(pod.cls)) for pod in pods], len(nodes))
+    return Explanations([_explained(pod, state.board) for pod in pods], len(nodes))
+
+
+def _explained(pod: PodInfo, board: PolicyBoard) -> explaining.Explanation:
+    nodes = board.scheduler.cache.snapshot
+    found = explaining.explain(pod, nodes, board.policies.framework_for(pod.cls))
+    gang = "" if pod.node_name else board.scheduler.roster.standing(pod, nodes)
+    return dataclasses.replace(found, gang=gang or None)
 
 
 async def plan(question: Question) -> Plan:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
-from stowplan.scheduler import solver, together
+from stowplan.framework.trial import beside
+from stowplan.scheduler import groups, solver, together
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.groups import Group, Roster
 from stowplan.scheduler.outcomes import Batch, Question, Unplaced
@@ -103,8 +104,10 @@ class GroupCycle:
 
     def _safely(self, turn: _Round, decide: Callable[[], Batch]) -> Batch:
         """Decides; a defect leaves no member behind."""
+        nodes = self._cache.snapshot
         try:
-            return decide()
+            with beside(nodes.homes.absent(queued.pod for queued in turn.members), nodes):
+                return decide()
         except Exception:
             for queued in turn.members:
                 if queued.pod.uid not in self._queue:
@@ -116,7 +119,7 @@ class GroupCycle:
     def _try(self, turn: _Round) -> Batch:
         if turn.need > len(turn.members):
             bound = self._cache.snapshot.counter(turn.group.counted).total
-            return self._wait(turn, together.incomplete(turn.group, len(turn.members) + bound))
+            return self._wait(turn, groups.incomplete(turn.group, len(turn.members) + bound))
         trial = together.one_by_one(turn.placer, turn.members, turn.need)
         if len(trial.placed) == len(turn.members):
             return self._commit(turn, trial)
@@ -178,7 +181,7 @@ class GroupCycle:
 
         ``soon``: they are tried again after the backoff in any case: the solver was not asked this time.
         """
-        remedy = together.remedy(turn.placer, turn.group, turn.members)
+        remedy = together.remedy(turn.placer, turn.group, turn.members, self._cache.snapshot)
         diagnosis = turn.placer.waiting(reason)
         unplaced = []
         for queued in turn.members:

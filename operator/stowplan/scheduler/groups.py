@@ -110,6 +110,17 @@ class Roster:
         memory = self._groups.get(group)
         return () if memory is None else tuple(memory.members.values())
 
+    def standing(self, pod: PodInfo, nodes: Snapshot) -> str:
+        """For users: the gang of a pod that waits, and whether enough of it are there; "" where it is in none."""
+        group = self.of(pod)
+        if group is None or not group.strict:
+            return ""
+        there = sum(not each.gates for each in self.members(group))
+        bound = nodes.counter(group.counted).total
+        if group.need(there, nodes) > there:
+            return incomplete(group, there + bound)
+        return f"{group.name}: {there} members wait and {bound} are on nodes; minMember is {group.min_member}"
+
     def classes(self) -> set[PodClass]:
         """The classes of the pods that wait."""
         return {pod.cls for pod in self._pods.values()}
@@ -170,10 +181,15 @@ class Together:
         self._members = tuple(members)
         self.kinds = frozenset({ClusterEvent.POLICY}).union(*(remedy.kinds for _, remedy in self._members))
 
-    def key(self, pod: PodInfo) -> Group:  # noqa: ARG002 - all members wait together
+    def key(self, pod: PodInfo) -> Group:
         """The group."""
         return self._group
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002 - if it helps any of them
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it may help any member."""
         return any(event.kind in remedy.kinds and remedy.helps(each, event, nodes) for each, remedy in self._members)
+
+
+def incomplete(group: Group, members: int) -> str:
+    """Why members wait for others that are not there."""
+    return f"{group.name}: {members} of minMember {group.min_member} members exist"

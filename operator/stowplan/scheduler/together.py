@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from stowplan.framework import joint
-from stowplan.framework.plugin import Filter
+from stowplan.framework.plugin import Plugin
 from stowplan.framework.remedies import PluginRemedy, Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
@@ -141,25 +141,22 @@ def problem(placer: Placer, members: Sequence[QueuedPodInfo], nodes: Snapshot, n
     return joint.describe([queued.pod for queued in members], nodes, placer.framework(members[0]), need)
 
 
-def remedy(placer: Placer, group: Group, members: Sequence[QueuedPodInfo]) -> Together:
-    """What may help members that wait for one another."""
-    remedies = {
-        framework: PluginRemedy(each for each in framework.plugins if isinstance(each, Filter))
-        for framework in {placer.framework(queued) for queued in members}
-    }
+def remedy(placer: Placer, group: Group, members: Sequence[QueuedPodInfo], nodes: Snapshot) -> Together:
+    """What may help members that wait for one another: each plugin is asked once for members that it finds alike."""
+    remedies: dict[Plugin, PluginRemedy] = {}
     found: dict[Hashable, tuple[PodInfo, Remedy]] = {}
     for queued in members:
-        what = remedies[placer.framework(queued)]
-        found.setdefault((what, what.key(queued.pod)), (queued.pod, what))
+        framework = placer.framework(queued)
+        fixed = (each for each in framework.plugins if getattr(each, "static", False))
+        for plugin in (*fixed, *framework.active(queued.pod, nodes)):
+            what = remedies.get(plugin)
+            if what is None:
+                what = remedies[plugin] = PluginRemedy([plugin])
+            found.setdefault((plugin, what.key(queued.pod)), (queued.pod, what))
     return Together(group, found.values())
 
 
 # ---------------------------------------------------------------- what users are told
-
-
-def incomplete(group: Group, members: int) -> str:
-    """Why members wait for others that are not there."""
-    return f"{group.name}: {members} of minMember {group.min_member} members exist"
 
 
 def does_not_fit(group: Group, trial: Trial, need: int, answer: solver.Answer | None) -> str:

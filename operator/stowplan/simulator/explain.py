@@ -44,6 +44,7 @@ class Explanation:
         unschedulable: ``0/N nodes are available: …``, or None where there is a feasible node.
         scores: feasible node to its scores.
         chosen: the best node, the first by name among equals, or None.
+        gang: the gang that the pod is in and whether enough of its members are there; None where it is in none.
     """
 
     pod: str
@@ -52,6 +53,7 @@ class Explanation:
     unschedulable: str | None
     scores: dict[str, Scored]
     chosen: str | None
+    gang: str | None = None
 
 
 def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:

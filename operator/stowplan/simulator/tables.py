@@ -34,6 +34,8 @@ def explanation(one: Explanation, *, total: int, wide: bool) -> str:
     else:
         blocks = [f"{one.pod}: {len(one.feasible)} of {total} nodes are feasible, the best is {one.chosen}"]
         blocks.append(_scores(one, wide=wide))
+    if one.gang is not None:
+        blocks.append(f"It is placed with its gang: {one.gang}")
     if one.rejected:
         blocks.append(_reasons(one, wide=wide))
     return "\n\n".join(blocks)
