@@ -59,11 +59,11 @@ class Alone:
     holds = False
     failure = ""
 
-    async def ready(self, pod: str, refused: str | None) -> str | None:  # noqa: ARG002
+    async def ready(self, pod: str, refused: str | None) -> str | None:
         """At once."""
         return refused
 
-    def insists(self, pod: str) -> bool:  # noqa: ARG002
+    def insists(self, pod: str) -> bool:
         """Another node may do."""
         return False
 

@@ -28,7 +28,7 @@ class NodeResourcesBalancedAllocation:
     def __init__(self, args: BalancedAllocationArgs) -> None:
         self._resources = args.resources
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """75 where the pod makes no difference, up to 100 where it helps, down to 50 where it harms.
 
         Nothing to say for pods that ask for none of the resources: they would all go to the most balanced node.

@@ -19,7 +19,7 @@ class DynamicResources:
     name = "DynamicResources"
     requeue_on: frozenset[ClusterEvent] = frozenset()  # but a change of the pod itself
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | None:
         """Refuses the pod; no eviction can help it."""
         return Refusal(REASON) if pod.cls.resource_claims else None
 

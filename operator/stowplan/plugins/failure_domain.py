@@ -61,7 +61,7 @@ class Peers:
     namespace: str
     labels: tuple[tuple[str, str], ...]
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether pods of the class belong to the group."""
         return (
             cls.namespace == self.namespace
@@ -84,7 +84,7 @@ class FailureDomain:
         self._levels = args.levels
         self._group_by = args.group_by
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """Shared levels summed over the peers, scaled to the best node; nothing to say without group or peers."""
         group = self._group(pod.cls)
         if group is None or not nodes.counter(group).total:

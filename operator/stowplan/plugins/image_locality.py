@@ -21,7 +21,7 @@ class ImageLocality:
 
     name = "ImageLocality"
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """0 for up to 23 MiB, 100 for 1000 MiB a container; nothing to say where that gives 0 everywhere."""
         cls = pod.cls
         memory: dict[Images, tuple[int, Scores | None]] = nodes.once(self, dict)

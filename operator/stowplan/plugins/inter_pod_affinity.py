@@ -84,7 +84,7 @@ class InterPodAffinity:
     def __init__(self, args: InterPodAffinityArgs) -> None:
         self._args = args
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where the pod has no required term and no running pod has an anti-affinity term against it."""
         cls = pod.cls
         if not (cls.affinity or cls.anti_affinity or nodes.required_anti_terms):
@@ -92,7 +92,7 @@ class InterPodAffinity:
         found = self._neighbours(cls, nodes)
         return None if found.near or found.apart or found.averse else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
         return reasons.first_only(self._rejects(pod.cls, nodes))
 
@@ -127,7 +127,7 @@ class InterPodAffinity:
             self, pod, nodes, among=hints.chosen(pod.cls, nodes)
         )
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """100 where the weights of the preferred terms, the pod's own and those that mean it, sum up highest."""
         cls = pod.cls
         prefers = bool(cls.preferred_affinity or cls.preferred_anti_affinity)

@@ -27,12 +27,7 @@ class NodeAffinity:
         self._required = args.added_required
         self._preferred = args.added_preferred
 
-    def pre_filter(
-        self,
-        pod: PodInfo,
-        nodes: Snapshot,
-        state: CycleState,  # noqa: ARG002
-    ) -> Refusal | Reject | Skip | None:
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Reject | Skip | None:
         """Steps aside where nothing is asked for.
 
         Where the pod names its nodes (as those of a DaemonSet do), all others are out; terms that contradict
@@ -43,7 +38,7 @@ class NodeAffinity:
             return None if self._required or cls.node_selector else SKIP
         return nodes.once((self, cls, "names"), lambda: _by_name(cls.node_affinity, nodes))
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes outside of the added affinity, and then those outside of the pod's own."""
         enforced = np.ones(len(nodes), dtype=np.bool_)
         for selector in self._required:
@@ -57,12 +52,12 @@ class NodeAffinity:
         """The nodes that the pod asks for."""
         return (pod.cls.node_selector, pod.cls.node_affinity)
 
-    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether the node is one that the pod asks for now, and was not before."""
         old, new = event.of(objects.Node)
         return new is not None and self._admits(pod.cls, new) and (old is None or not self._admits(pod.cls, old))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """The sum of the weights of the preferred terms that match, scaled to the best node."""
         if not pod.cls.preferred_nodes and not self._preferred:
             return None

@@ -40,7 +40,7 @@ class NodeLimits:
         self._policy = rules.policy.rpartition("/")[2]
         self._counted = Governed(rules.policy, cluster=None)
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes where the limits would be passed."""
         most = self._rules.pods_per_node
         if most is not None:

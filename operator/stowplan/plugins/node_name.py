@@ -19,11 +19,11 @@ class NodeName:
     name = "NodeName"
     requeue_on = frozenset({ClusterEvent.NODE_ADDED})
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where no node is named, as for nearly every pod."""
         return None if pod.node_name else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects all other nodes."""
         others = np.ones(len(nodes), dtype=np.bool_)
         row = nodes.row_of.get(pod.node_name)
@@ -35,6 +35,6 @@ class NodeName:
         """The node that the pod names."""
         return pod.node_name
 
-    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it is that node."""
         return event.node == pod.node_name

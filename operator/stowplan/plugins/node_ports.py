@@ -26,7 +26,7 @@ class UsesPort:
 
     port: HostPort
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether the class has such a port: the same number and protocol, and an address in common."""
         want = self.port
         return any(
@@ -44,11 +44,11 @@ class NodePorts:
     alone = True
     requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED})
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside for pods without host ports."""
         return None if pod.cls.ports else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes with a pod on one of the ports."""
         ports = pod.cls.ports
         taken: Mask = nodes.count(UsesPort(ports[0])) > 0

@@ -68,7 +68,7 @@ class NodeResourcesFit:
             Strategy.REQUESTED_TO_CAPACITY_RATIO: _by_shape(args.shape),
         }[args.strategy]
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """One reason per resource, in kube-scheduler's order; unresolvable where an empty node would be too small."""
         checks = nodes.once((self, pod.cls.ask), lambda: self._checks(pod.cls.requests))
         return _rejects(checks, nodes.kept((self, pod.cls.ask), lambda rows: _verdicts(checks, nodes, rows)))
@@ -95,7 +95,7 @@ class NodeResourcesFit:
         key = (self, pod.cls.ask, pod.priority, evicts)
         return event.once(key, lambda: self._has_room(pod, nodes, row, evicts=evicts))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:
         """The weighted mean over the resources."""
         kept = nodes.kept((self, pod.cls.ask, "score"), lambda some: self._scores(pod.cls, nodes, some))
         return kept[rows].astype(np.int64)

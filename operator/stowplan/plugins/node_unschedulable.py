@@ -23,7 +23,7 @@ class NodeUnschedulable:
     def __init__(self, args: TolerationArgs) -> None:
         self._added = args.added_tolerations
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects the cordoned nodes."""
         if not tolerations.any_tolerates((*pod.cls.tolerations, *self._added), tolerations.UNSCHEDULABLE):
             yield Reject(nodes.unschedulable, "node(s) were unschedulable", UNRESOLVABLE)
@@ -32,7 +32,7 @@ class NodeUnschedulable:
         """What the pod tolerates."""
         return pod.cls.tolerations
 
-    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether the node is not cordoned now, and was before."""
         old, new = event.of(objects.Node)
         return new is not None and not new.spec.unschedulable and (old is None or old.spec.unschedulable)

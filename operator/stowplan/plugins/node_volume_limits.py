@@ -41,11 +41,11 @@ class NodeVolumeLimits:
         }
     )
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal | Skip | None:
         """Nothing to say about pods without claims."""
         return None if pod.claims else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Counts the volumes of each driver with those that are on the node already, each once."""
         catalog = nodes.volumes
         new: dict[str, set[DriverVolume]] = {}

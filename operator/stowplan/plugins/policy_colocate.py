@@ -33,11 +33,11 @@ class PolicyColocate:
         self._rules = rules
         self._required = any(rule.required for rule in rules)
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where no rule is Required."""
         return None if self._required else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes in domains without any of the pods to be near."""
         for rule, tally in self._near(pod.cls, nodes):
             if rule.required:
@@ -74,7 +74,7 @@ class PolicyColocate:
                 return False
         return hints.may_accept(self, pod, nodes, among=hints.chosen(pod.cls, nodes))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """Preferred rules: 100 in a domain with any of the pods to be near."""
         return weighted(
             (rule.weight, MAX_SCORE * _inhabited(tally, nodes).take(rows).astype(np.int64))

@@ -38,7 +38,7 @@ class QuorumSet:
     name: str
     size: int
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002 - says nothing about namespaces' labels
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether pods of this class are members, and not being deleted."""
         return not cls.terminating and set_of(cls) == (self.namespace, self.cluster, self.name)
 

@@ -20,10 +20,10 @@ class PolicyMissing:
     def __init__(self, policy: str) -> None:
         self._policy = policy
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal:
         """Refuses the pod; no eviction can help it."""
         return Refusal(f"waiting for SchedulingPolicy {self._policy}, which does not exist")
 
-    def alike(self, pod: PodInfo) -> Hashable:  # noqa: ARG002
+    def alike(self, pod: PodInfo) -> Hashable:
         """All of them wait for the same policy."""
         return ()

@@ -51,7 +51,7 @@ class InNamespace:
     namespace: str
     selector: Selector
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002 - says nothing about namespaces' labels
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether pods of this class count."""
         return cls.namespace == self.namespace and self.selector.matches(cls.labels)
 

@@ -34,11 +34,11 @@ class PolicySeparate:
         self._rules = rules
         self._required = any(rule.required for rule in rules)
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where no rule is Required."""
         return None if self._required else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes in the domains of the pods to keep away from."""
         for rule, tallies in self._avoided(pod.cls, nodes):
             if rule.required:
@@ -69,7 +69,7 @@ class PolicySeparate:
                 return False
         return hints.may_accept(self, pod, nodes, among=hints.chosen(pod.cls, nodes))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """Preferred rules: 100 where nobody is to be kept away from, half with one such pod, a third with two."""
         return weighted(
             (rule.weight, _points(tallies, rows))

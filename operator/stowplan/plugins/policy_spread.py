@@ -67,11 +67,11 @@ class PolicySpread:
         self._out = out
         self._sizes = sizes
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where no rule is Required."""
         return None if self._required else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes without the labels, and nodes whose domain would hold too many pods."""
         required = [(layout, counted) for layout, counted in self._layouts(pod.cls, nodes) if layout.rule.required]
         for layout, _ in required:
@@ -123,7 +123,7 @@ class PolicySpread:
             concerned = hints.recounts(event, groups, nodes)
         return concerned and hints.may_accept(self, pod, nodes, among=hints.wished(pod.cls, nodes, self._added))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """Points by how well each rule is kept, weighted."""
         return weighted(
             (layout.rule.weight, layout.points(rows, self._size(layout.rule, counted, nodes)))

@@ -24,7 +24,7 @@ class SpreadsWith:
     namespace: str
     selector: Selector
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002 - says nothing about namespaces' labels
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether pods of this class count."""
         return (
             cls.namespace == self.namespace
@@ -89,7 +89,7 @@ class Carries:
     term: AffinityTerm | WeightedTerm
     times: int = 1
 
-    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:  # noqa: ARG002 - what a pod has does not depend on others
+    def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
         """Whether pods of this class carry the term."""
         terms: tuple[AffinityTerm | WeightedTerm, ...]
         match self.kind:

@@ -19,7 +19,7 @@ class StorageMedia:
     def __init__(self, args: StorageMediaArgs) -> None:
         self._preferred = args.preferred
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """The sum of the weights that match, scaled to the best feasible node."""
         if not self._preferred:
             return None

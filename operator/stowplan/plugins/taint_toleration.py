@@ -29,7 +29,7 @@ class TaintToleration:
     def __init__(self, args: TolerationArgs) -> None:
         self._added = args.added_tolerations
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes with an untolerated NoSchedule or NoExecute taint."""
         yield Reject(
             nodes.taints.where(lambda taints: not self._bears(pod.cls, taints or ())),
@@ -41,7 +41,7 @@ class TaintToleration:
         """What the pod tolerates."""
         return pod.cls.tolerations
 
-    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether the pod tolerates the node now, and did not before."""
         old, new = event.of(objects.Node)
         bears = self._bears
@@ -49,7 +49,7 @@ class TaintToleration:
             new is not None and bears(pod.cls, new.spec.taints) and (old is None or not bears(pod.cls, old.spec.taints))
         )
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:
         """100 less the share of untolerated PreferNoSchedule taints; 100 everywhere where there are none."""
         raw = nodes.once((self, pod.cls), lambda: self._soft_taints(pod.cls, nodes))
         if raw is None:

@@ -35,7 +35,7 @@ class EachByItself:
         self._table = table
         self._nodes = size
 
-    def take(self, size: int, where: Mask) -> Mask:  # noqa: ARG002 - nothing is taken
+    def take(self, size: int, where: Mask) -> Mask:
         """bool[node]: where a pool can hold the claim."""
         return self._table.reach.any((self._table.largest >= size)[self._table.reach.which], self._nodes)
 
