@@ -62,7 +62,7 @@ class PluginRemedy:
     def key(self, pod: PodInfo) -> Hashable:
         """What the plugins look at, and the priority: nominated pods of a higher one count for those of a lower."""
         alike = tuple([each(pod) for each in self._alike])
-        return (pod.priority, pod.preemption_policy, pod.uid if pod.nominated else "", alike)
+        return (pod.priority, pod.preemption_policy, alike)
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether any of the plugins says so; a hint that raises says yes."""
@@ -84,7 +84,7 @@ class Anything:
         """Each pod is tried by itself."""
         return pod.uid
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002 - whatever it is
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Always."""
         return True
 

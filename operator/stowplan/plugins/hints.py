@@ -14,9 +14,9 @@ import numpy as np
 from stowplan.framework import matching
 from stowplan.framework.counters import Predicate
 from stowplan.framework.events import Happening
-from stowplan.framework.plugin import CycleState, Filter
+from stowplan.framework.plugin import SKIP, CycleState, Filter, PreFilter
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Mask
+from stowplan.framework.status import Mask, Refusal
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import inclusion
 
@@ -27,12 +27,14 @@ def may_evict(pod: PodInfo, nodes: Snapshot) -> bool:
 
 
 def accepts(plugin: Filter, pod: PodInfo, nodes: Snapshot, *, among: Mask | None = None) -> bool:
-    """Whether the plugin's filter accepts any node as it is, of some nodes (bool[node]) or of all.
-
-    For plugins without a pre-filter, or whose filter does not need it.
-    """
+    """Whether the plugin accepts any node as it is, of some nodes (bool[node]) or of all."""
+    state = CycleState()
+    if isinstance(plugin, PreFilter):
+        answer = plugin.pre_filter(pod, nodes, state)
+        if answer is SKIP or isinstance(answer, Refusal):
+            return answer is SKIP
     left = np.ones(len(nodes), dtype=np.bool_) if among is None else among
-    for reject in plugin.filter(pod, nodes, CycleState()):
+    for reject in plugin.filter(pod, nodes, state):
         left = left & ~reject.mask
     return bool(left.any())
 

@@ -25,7 +25,7 @@ from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
 from stowplan.framework.storage import Claim
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
-from stowplan.plugins import volume_hints, volume_masks, volume_matching, volume_scoring
+from stowplan.plugins import hints, volume_hints, volume_masks, volume_matching, volume_scoring
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.plugins.volume_matching import Choices
 from stowplan.plugins.volume_provisioning import Provisioning
@@ -120,7 +120,7 @@ class VolumeBinding:
 
     # ------------------------------------------------------------ the nodes
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Bound volumes by their node affinity; unbound ones by what there is and what can be made."""
         volumes = state[self.name]
         assert isinstance(volumes, PodVolumes)
@@ -177,7 +177,7 @@ class VolumeBinding:
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it can change what the pod's volumes can be, or are made from, and a node is acceptable now."""
-        return self._concerns(event, pod, nodes) and self._accepts(pod, nodes)
+        return self._concerns(event, pod, nodes) and hints.accepts(self, pod, nodes)
 
     def _concerns(self, event: Happening, pod: PodInfo, nodes: Snapshot) -> bool:
         if volume_hints.own_claim(pod, event) or volume_hints.own_volume(pod, event, nodes):
@@ -202,20 +202,9 @@ class VolumeBinding:
             return bool(local & unbound)
         return event.kind is not ClusterEvent.VOLUMES_RELEASED or bool(unbound)
 
-    def _accepts(self, pod: PodInfo, nodes: Snapshot) -> bool:
-        """Whether any node is acceptable as it is; evictions change nothing about that."""
-        state = CycleState()
-        answer = self.pre_filter(pod, nodes, state)
-        if answer is not None:
-            return answer is SKIP
-        left = np.ones(len(nodes), dtype=np.bool_)
-        for reject in self.filter(pod, nodes, state):
-            left &= ~reject.mask
-        return bool(left.any())
-
     # ------------------------------------------------------------ scores
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """How full the storage would be; nothing to say unless a shape was given."""
         volumes = state.get(self.name)
         if not self._args.shape or not isinstance(volumes, PodVolumes):
@@ -255,7 +244,7 @@ class VolumeBinding:
             *(ProvisionClaim(claim, node) for claim, volume in bindings.items() if not volume),
         )
 
-    def unreserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> None:  # noqa: ARG002
+    def unreserve(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> None:
         """Gives back what is held for the pod and not in the API yet; writes that were done stay, as upstream."""
         if pod.claims:
             nodes.volumes.forget(pod.uid)

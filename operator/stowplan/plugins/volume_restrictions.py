@@ -16,7 +16,7 @@ from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Refusal, Reject
 from stowplan.framework.storage import READ_WRITE_ONCE_POD
 from stowplan.model.pods import PodInfo
-from stowplan.plugins import volume_hints
+from stowplan.plugins import hints, volume_hints
 
 DISK_CONFLICT = "node(s) had no available disk"
 CLAIM_IN_USE = (
@@ -63,14 +63,14 @@ class VolumeRestrictions:
         """The claims."""
         return volume_hints.alike(pod)
 
-    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG002
+    def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether a pod has left that used the same claim or disk, or it is about the pod's own claim or a node."""
-        if event.kind is ClusterEvent.CLAIM:
-            return volume_hints.own_claim(pod, event)
         gone, _ = event.of(PodInfo)
-        if gone is None:
-            return True
-        return volume_hints.share(pod, gone) or not _disks(gone).isdisjoint(_disks(pod))
+        if event.kind is ClusterEvent.CLAIM:
+            concerned = volume_hints.own_claim(pod, event)
+        else:
+            concerned = gone is None or volume_hints.share(pod, gone) or not _disks(gone).isdisjoint(_disks(pod))
+        return concerned and hints.may_accept(self, pod, nodes)
 
 
 def _disks(pod: PodInfo) -> set[disks.Disk]:

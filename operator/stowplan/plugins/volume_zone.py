@@ -16,7 +16,7 @@ from stowplan.framework.status import UNRESOLVABLE, Mask, Refusal, Reject
 from stowplan.framework.storage import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONE_LABELS, Zones
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
-from stowplan.plugins import volume_hints
+from stowplan.plugins import hints, volume_hints
 
 REASON = "node(s) had no available volume zone"
 
@@ -53,28 +53,30 @@ class VolumeZone:
         state[self.name] = tuple(found)
         return None
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Nodes with any zone or region label must have one of the volumes' values; those with none may be anywhere."""
         zones = state[self.name]
         assert isinstance(zones, tuple)
         yield Reject(nodes.once((self.name, zones), lambda: _elsewhere(zones, nodes)), REASON, UNRESOLVABLE)
-
 
     def alike(self, pod: PodInfo) -> Hashable:
         """The claims."""
         return volume_hints.alike(pod)
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
-        """Whether it is about the pod's own claims or volumes and what they are made by, or about a node."""
-        subject = event.new or event.old
-        match subject:
+        """Whether it is about the pod's own claims or volumes, and what they are made by, or about a node."""
+        match event.new or event.old:
             case objects.PersistentVolumeClaim():
-                return volume_hints.own_claim(pod, event)
+                concerned = volume_hints.own_claim(pod, event)
             case objects.PersistentVolume():
-                return volume_hints.own_volume(pod, event, nodes)
-            case objects.StorageClass():
-                return any(each.storage_class == subject.metadata.name for each in volume_hints.claims(pod, nodes))
-        return True
+                concerned = volume_hints.own_volume(pod, event, nodes)
+            case objects.StorageClass() as subject:
+                classes = {each.storage_class for each in volume_hints.claims(pod, nodes)}
+                concerned = subject.metadata.name in classes
+            case _:
+                concerned = True
+        return concerned and hints.accepts(self, pod, nodes)
+
 
 def _zones(key: str, name: str, nodes: Snapshot) -> Zones | str:
     """The zones of a claim's volume, none where it is to be made yet, or why the pod cannot be placed."""

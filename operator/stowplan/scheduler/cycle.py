@@ -129,13 +129,20 @@ class Scheduler:
         return self.queue.happened(events, now)
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
-        promise = self.promises.seek(queued.pod, framework, diagnosis) if self.preempts else None
+        pod, nominations = queued.pod, self.cache.snapshot.nominations
+        held = nominations.node_of(pod.uid)
+        promise = self.promises.seek(pod, framework, diagnosis) if self.preempts else None
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
         self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
-        for each in promise.displaced if promise is not None else ():
-            self.queue.activate(each.uid, now)
+        if promise is not None:
+            for each in promise.displaced:
+                self.queue.activate(each.uid, now)
+            freed = [Happening(ClusterEvent.POD_REMOVED, old=each, node=promise.node) for each in promise.displaced]
+            if held and nominations.node_of(pod.uid) != held:
+                freed.append(Happening(ClusterEvent.POD_REMOVED, old=pod, node=held))
+            self.happened(freed, now)
         return Unplaced(queued, framework, diagnosis, repeated, promise)
 
     def carried_out(self, uid: str, now: float, *, done: bool) -> None:

@@ -198,7 +198,7 @@ class SchedulingQueue:
         """
         if self._asleep:
             for remedy in remedies:
-                group = self._groups.get((remedy, remedy.key(pod)))
+                group = self._groups.get(self._key(remedy, pod))
                 if group is not None and group.knock is None and group.layout == self._nodes.layout:
                     return group.diagnosis
         return None
@@ -249,13 +249,18 @@ class SchedulingQueue:
 
     def _group(self, remedy: Remedy, pod: PodInfo) -> Group:
         """The group that a pod is to join."""
-        key = (remedy, remedy.key(pod))
+        key = self._key(remedy, pod)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(*key)
             for kind in remedy.kinds:
                 self._by_kind[kind][group] = None
         return group
+
+    def _key(self, remedy: Remedy, pod: PodInfo) -> tuple[Remedy, Hashable]:
+        """What a pod has in common with those of its group; one that has a node to go to has a group of its own."""
+        nodes = self._nodes
+        return remedy, pod.uid if nodes.nominations.node_of(pod.uid) else remedy.key(pod)
 
     def _knock(self, group: Group, why: str, events: list[Happening], now: float, *, surely: bool = False) -> None:
         """One pod of the group is tried for all of them."""
