@@ -72,6 +72,32 @@ def test_the_rights_are_those_that_were_reviewed() -> None:
     assert rights(rendering.of(manifests, "Role")) == IN_ITS_NAMESPACE
 
 
+SPREAD = "PodTopologySpread"
+
+
+@pytest.mark.parametrize(
+    ("config", "reads"),
+    [
+        pytest.param({}, False, id="nothing said"),
+        pytest.param({"pluginConfig": [{"name": SPREAD, "args": {"defaultingType": "List"}}]}, False, id="none"),
+        pytest.param({"pluginConfig": [{"name": SPREAD, "args": {}}]}, True, id="kube-scheduler's"),
+        pytest.param(
+            {"profiles": [{"schedulerName": "a"}, {"schedulerName": "b", "pluginConfig": [{"name": SPREAD}]}]},
+            True,
+            id="in one profile",
+        ),
+    ],
+)
+def test_services_and_controllers_are_read_where_default_constraints_need_them(
+    config: dict[str, object], reads: bool
+) -> None:
+    arguments = [part for key, value in config.items() for part in ("--set-json", f"config.{key}={json.dumps(value)}")]
+    granted = rights(operator_role(rendering.render(*arguments)))
+    for resource in resources.WORKLOADS:
+        verbs = granted.get((resource.group, resource.plural), set())
+        assert (verbs >= READ) is (reads or resource is resources.SERVICES)
+
+
 def test_what_can_be_limited_to_names_is() -> None:
     manifests = rendering.render()
     for role in (operator_role(manifests), rendering.of(manifests, "Role")):

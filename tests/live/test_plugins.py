@@ -11,6 +11,7 @@ import pytest
 from tests import process
 from tests.cli.command import run
 from tests.controlplane.api import Api
+from tests.controlplane.nodes import ZONE
 from tests.controlplane.plane import ControlPlane
 from tests.live import objects
 from tests.live.conftest import OwnNode
@@ -22,6 +23,10 @@ from stowplan.framework.conduct import LIMIT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 EXAMPLE = process.ROOT / "examples" / "plugin"
+EVENLY = {
+    "defaultingType": "List",
+    "defaultConstraints": [{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule"}],
+}
 BROKEN = '''
 class Broken:
     """Raises wherever it is asked."""
@@ -53,7 +58,7 @@ def name() -> str:
 
 @pytest.fixture(scope="module")
 def replica(control_plane: ControlPlane, name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
-    """Four profiles: plain, picky (the plugin of the example), strict (a failing rule), sloppy (a failing score)."""
+    """Profiles: plain, picky (the example's plugin), strict (a failing rule), sloppy (a failing score), spread."""
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "broken.py").write_text(BROKEN)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -69,6 +74,7 @@ def replica(control_plane: ControlPlane, name: str, tmp_path_factory: pytest.Tem
         },
         {"schedulerName": f"{name}-strict", "plugins": {"filter": {"enabled": [{"name": "Broken"}]}}},
         {"schedulerName": f"{name}-sloppy", "plugins": {"score": {"enabled": [{"name": "Broken"}]}}},
+        {"schedulerName": f"{name}-spread", "pluginConfig": [{"name": "PodTopologySpread", "args": EVENLY}]},
     ]
     release = process.install(
         control_plane,
@@ -139,6 +145,25 @@ async def test_a_rule_that_fails_loses_no_pod_and_is_cut_off(
     await api.create(objects.pod(namespace, "other", scheduler=f"{name}-plain"))
     await objects.bound(api, namespace, "other")
     assert replica.ask("/healthz")[0] == 200
+
+
+@pytest.mark.usefixtures("replica")
+async def test_pods_of_a_service_are_spread_by_the_default_constraints(api: Api, namespace: str, name: str) -> None:
+    await api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": namespace},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+        }
+    )
+    await api.create(objects.pod(namespace, "first", scheduler=f"{name}-spread"))
+    await objects.bound(api, namespace, "first")  # it is in no Service; the watch has shown the Service before
+    for number in range(6):
+        await api.create(objects.pod(namespace, f"p{number}", scheduler=f"{name}-spread", labels={"app": "web"}))
+    pods = await objects.all_bound(api, namespace, 7)
+    mine = [each for each in pods if each["metadata"]["name"] != "first"]
+    assert sorted(objects.counts(mine, await api.list("/api/v1/nodes"), ZONE).values()) == [2, 2, 2]
 
 
 async def test_a_score_that_fails_is_left_out(api: Api, namespace: str, replica: Replica, name: str) -> None:

@@ -68,6 +68,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Whether a profile has default spread constraints, which follow from Services and controllers. */}}
+{{- define "stowplan.readsWorkloads" -}}
+{{- $items := .Values.config.pluginConfig }}
+{{- range .Values.config.profiles }}
+{{- $items = concat $items (default list .pluginConfig) }}
+{{- end }}
+{{- range $items }}
+{{- if eq .name "PodTopologySpread" }}
+{{- $args := default dict .args }}
+{{- if or (ne (default "System" $args.defaultingType) "List") $args.defaultConstraints }}true{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What the schema cannot say: values that contradict each other. */}}
 {{- define "stowplan.check" -}}
 {{- range include "stowplan.once" . | fromYamlArray }}

@@ -8,7 +8,8 @@ from stowplan import errors
 from stowplan.app import plugin_config, plugins, settings
 from stowplan.app.profile import Profile
 from stowplan.framework.plugin import Plugin
-from stowplan.plugins import args
+from stowplan.model.pods import SpreadConstraint
+from stowplan.plugins import args, spread_defaults
 from stowplan.plugins.inter_pod_affinity import InterPodAffinityArgs
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.profiles import PluginArgs, in_tree, selection
@@ -22,6 +23,11 @@ def profiles(configured: settings.Settings) -> tuple[PluginArgs, ...]:
         UsageError: a plugin is not there, or cannot do what is asked for; one line that names the profile.
     """
     return tuple(_profile(each, configured.scoring.weights) for each in configured.each_profile)
+
+
+def reads_workloads(made: Iterable[PluginArgs]) -> bool:
+    """Whether any of the profiles needs to know Services and controllers."""
+    return any(each.spread_defaults.constraints for each in made)
 
 
 def _profile(profile: Profile, weights: Mapping[str, int]) -> PluginArgs:
@@ -39,6 +45,7 @@ def _profile(profile: Profile, weights: Mapping[str, int]) -> PluginArgs:
             node_affinity=node_affinity(affinity.added_affinity if affinity is not None else None),
             inter_pod_affinity=_inter_pod_affinity(profile.args(plugin_config.InterPodAffinityArgs)),
             volume_binding=_volume_binding(profile.args(plugin_config.VolumeBindingArgs)),
+            spread_defaults=_spread_defaults(profile.args(plugin_config.PodTopologySpreadArgs)),
             weights=weights,
             selection=chosen,
             others=others,
@@ -104,6 +111,25 @@ def _inter_pod_affinity(said: plugin_config.InterPodAffinityArgs | None) -> Inte
     if said is None:
         return InterPodAffinityArgs()
     return InterPodAffinityArgs(said.hard_pod_affinity_weight, said.ignore_preferred_terms_of_existing_pods)
+
+
+def _spread_defaults(said: plugin_config.PodTopologySpreadArgs | None) -> spread_defaults.SpreadDefaults:
+    if said is None:
+        return spread_defaults.NONE
+    if said.defaulting_type == "System":
+        return spread_defaults.SYSTEM
+    return spread_defaults.SpreadDefaults(tuple(_constraint(each) for each in said.default_constraints))
+
+
+def _constraint(said: plugin_config.DefaultConstraint) -> SpreadConstraint:
+    return spread_defaults.constraint(
+        said.topology_key,
+        said.max_skew,
+        required=said.when_unsatisfiable == "DoNotSchedule",
+        min_domains=said.min_domains or 1,
+        honor_affinity=said.node_affinity_policy == "Honor",
+        honor_taints=said.node_taints_policy == "Honor",
+    )
 
 
 def _volume_binding(said: plugin_config.VolumeBindingArgs | None) -> VolumeBindingArgs:

@@ -13,7 +13,7 @@ from stowplan.app import arguments
 from stowplan.app.settings import Settings
 from stowplan.kube import config, listing, resources, session
 from stowplan.live.board import PolicyBoard
-from stowplan.model import objects, selectors
+from stowplan.model import objects, selectors, workloads
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.queue import SchedulingQueue
@@ -170,6 +170,8 @@ class State:
                 cache.put_pod(pod)
                 if self._waits(pod):
                     self.board.waits(pod)
+            case workloads.Workload():
+                cache.snapshot.workloads.put(item)
             case objects.PodDisruptionBudget() | objects.PriorityClass():
                 pass
             case objects.PersistentVolume() | objects.PersistentVolumeClaim() | objects.StorageClass():
@@ -253,7 +255,8 @@ async def _manifests(question: Question) -> manifest.Manifests:
         kubeconfig=question.kubeconfig or question.settings.client_connection.kubeconfig, context=question.context
     )
     async with session.Api(where) as api:
-        return await _live(api, question.told)
+        also = resources.WORKLOADS if arguments.reads_workloads(arguments.profiles(question.settings)) else ()
+        return await _live(api, question.told, also)
 
 
 def _content(name: str) -> bytes:
@@ -265,9 +268,11 @@ def _content(name: str) -> bytes:
         raise errors.UsageError(f"{name}: {error.strerror}") from error
 
 
-async def _live(api: session.Api, told: Callable[[str], None]) -> manifest.Manifests:
+async def _live(
+    api: session.Api, told: Callable[[str], None], also: Sequence[resources.Resource[objects.KubeObject]]
+) -> manifest.Manifests:
     found = manifest.Manifests()
-    for resource in resources.WATCHED:
+    for resource in (*also, *resources.WATCHED):
         told(f"reading {resource.plural}")
         found.objects += await listing.everything(api, resource)
     for raw in await _ours(api, policy.PLURAL):

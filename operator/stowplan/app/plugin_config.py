@@ -168,6 +168,7 @@ class DefaultConstraint(Section):
 
     cannot_act: ClassVar[Mapping[str, str]] = {
         "labelSelector": "leave it out: it follows from the Services and owners of each pod",
+        "matchLabelKeys": "leave it out: it has no effect on default constraints, for kube-scheduler neither",
     }
     max_skew: Annotated[int, Field(ge=1)]
     topology_key: base.LabelKey
@@ -175,7 +176,6 @@ class DefaultConstraint(Section):
     min_domains: Annotated[int, Field(ge=1)] | None = None
     node_affinity_policy: Literal["Honor", "Ignore"] = "Honor"
     node_taints_policy: Literal["Honor", "Ignore"] = "Ignore"
-    match_label_keys: Annotated[tuple[base.LabelKey, ...], Field(strict=False)] = ()
 
 
 class PodTopologySpreadArgs(Args):
@@ -200,42 +200,42 @@ class NodeResourcesFitConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["NodeResourcesFit"]
-    args: NodeResourcesFitArgs
+    args: NodeResourcesFitArgs = NodeResourcesFitArgs()
 
 
 class NodeResourcesBalancedAllocationConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["NodeResourcesBalancedAllocation"]
-    args: NodeResourcesBalancedAllocationArgs
+    args: NodeResourcesBalancedAllocationArgs = NodeResourcesBalancedAllocationArgs()
 
 
 class InterPodAffinityConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["InterPodAffinity"]
-    args: InterPodAffinityArgs
+    args: InterPodAffinityArgs = InterPodAffinityArgs()
 
 
 class NodeAffinityConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["NodeAffinity"]
-    args: NodeAffinityArgs
+    args: NodeAffinityArgs = NodeAffinityArgs()
 
 
 class VolumeBindingConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["VolumeBinding"]
-    args: VolumeBindingArgs
+    args: VolumeBindingArgs = VolumeBindingArgs()
 
 
 class PodTopologySpreadConfig(Section):
     """An item of ``pluginConfig``."""
 
     name: Literal["PodTopologySpread"]
-    args: PodTopologySpreadArgs
+    args: PodTopologySpreadArgs = PodTopologySpreadArgs()
 
 
 class Other(Section):

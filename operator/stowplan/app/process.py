@@ -32,7 +32,7 @@ from stowplan.api import cluster, common, policy
 from stowplan.app import arguments, health, metrics, observer
 from stowplan.app.settings import Settings
 from stowplan.handlers import operator
-from stowplan.kube import binder, config, election, events, lease, session
+from stowplan.kube import binder, config, election, events, lease, resources, session
 from stowplan.live import board, evictor, feed, loop, prebind, reporter, world
 from stowplan.model import objects
 from stowplan.scheduler.cache import ClusterCache
@@ -107,7 +107,8 @@ class _Process:
         self._health = health.Health()
         self._identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         cache = ClusterCache()
-        args, *more = arguments.profiles(settings)
+        args, *more = made = arguments.profiles(settings)
+        self._reads_workloads = arguments.reads_workloads(made)
         self._board = board.PolicyBoard(
             cache,
             SchedulingQueue(
@@ -147,7 +148,12 @@ class _Process:
     async def _schedule(self, api: session.Api, tasks: asyncio.TaskGroup) -> None:
         """Watches, waits for the lease, and then leads."""
         watched = feed.Feed(
-            api, self._board, names=frozenset(self._settings.scheduler_names), clock=CLOCK, on_change=self._wake
+            api,
+            self._board,
+            names=frozenset(self._settings.scheduler_names),
+            clock=CLOCK,
+            on_change=self._wake,
+            more=resources.WORKLOADS if self._reads_workloads else (),
         )
         self._attach(watched)
         self._board.on_change = self._wake

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from stowplan.model import objects
+from stowplan.model import objects, workloads
 
 K_co = TypeVar("K_co", bound=objects.KubeObject, covariant=True)
 
@@ -109,6 +109,20 @@ PRIORITY_CLASSES: Final = Resource(
     namespaced=False,
     type=objects.PriorityClass,
 )
+SERVICES: Final = Resource(kind="Service", plural="services", type=workloads.Service)
+REPLICATION_CONTROLLERS: Final = Resource(
+    kind="ReplicationController", plural="replicationcontrollers", type=workloads.ReplicationController
+)
+REPLICA_SETS: Final = Resource(group="apps", kind="ReplicaSet", plural="replicasets", type=workloads.ReplicaSet)
+STATEFUL_SETS: Final = Resource(group="apps", kind="StatefulSet", plural="statefulsets", type=workloads.StatefulSet)
+
+WORKLOADS: Final[tuple[Resource[objects.KubeObject], ...]] = (
+    SERVICES,
+    REPLICATION_CONTROLLERS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+)
+"""What is listed and watched, too, where there are default spread constraints."""
 
 WATCHED: Final[tuple[Resource[objects.KubeObject], ...]] = (
     NODES,

@@ -7,7 +7,7 @@ cache, and the cluster events that it returns wake the pods that they can help.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar, cast
 
 import structlog
@@ -18,7 +18,7 @@ from stowplan.framework.volumes import StorageObject
 from stowplan.kube import reflector, resources, session
 from stowplan.kube.ledger import Change, Event
 from stowplan.live.board import PolicyBoard
-from stowplan.model import objects
+from stowplan.model import objects, workloads
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.cache import Events
 
@@ -40,6 +40,7 @@ class Feed:
         names: the ``schedulerName`` values of the pods that are ours to place.
         clock: seconds, monotonic.
         on_change: called after each batch that may give the loop something to do.
+        more: what to watch beside ``resources.WATCHED``.
 
     Attributes:
         reflectors: one per kind; ``run`` each of them.
@@ -58,6 +59,7 @@ class Feed:
         names: frozenset[str],
         clock: Callable[[], float],
         on_change: Callable[[], None],
+        more: tuple[resources.Resource[objects.KubeObject], ...] = (),
     ) -> None:
         self._board = board
         self._scheduler = board.scheduler
@@ -70,15 +72,17 @@ class Feed:
         self.on_storage: Callable[[objects.KubeObject], None] = _nobody
         self.on_node: Callable[[objects.Node | None, objects.Node | None], None] = _nobody
         self.on_budget: Callable[[objects.KubeObject], None] = _nobody
-        self.reflectors = tuple(self._reflectors(api))
+        self.reflectors = tuple(self._reflectors(api, (*more, *resources.WATCHED)))
 
     @property
     def synced(self) -> bool:
         """Whether every kind has been listed."""
         return all(each.synced.is_set() for each in self.reflectors)
 
-    def _reflectors(self, api: session.Api) -> Iterator[reflector.Reflector[objects.KubeObject]]:
-        for resource in resources.WATCHED:
+    def _reflectors(
+        self, api: session.Api, watched: Iterable[resources.Resource[objects.KubeObject]]
+    ) -> Iterator[reflector.Reflector[objects.KubeObject]]:
+        for resource in watched:
             pods = resource.type is objects.Pod
             apply = functools.partial(self._apply, self._pod if pods else self._other, resource.type)
             yield reflector.Reflector(api, resource, apply, field_selector=RUNNING if pods else "", clock=self._clock)
@@ -107,6 +111,9 @@ class Feed:
                 self.on_budget(budget)
             case objects.PriorityClass() as priority:
                 _shelve(cache.priorities, event.key, None if gone else priority)
+            case workloads.Workload() as workload:
+                known = cache.snapshot.workloads
+                (known.remove if gone else known.put)(workload)
             case item:
                 storage = cast("StorageObject", item)
                 happened = cache.remove_storage(storage) if gone else cache.put_storage(storage)

@@ -2,9 +2,7 @@
 
 Source of the rules: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/podtopologyspread`` (``filtering.go``,
 ``common.go``); the scores are in ``pod_topology_spread_score``. ``matchLabelKeys`` are part of the selectors already.
-
-Not there: kube-scheduler's default constraints, which need Services, ReplicaSets and StatefulSets to find a selector;
-a pod without constraints of its own is neither filtered nor scored here.
+A pod without constraints has those of ``spread_defaults``, if the configuration has any.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
 from stowplan.plugins import domains, hints, inclusion, reasons
 from stowplan.plugins.pod_topology_spread_score import Scoring
 from stowplan.plugins.predicates import SpreadsWith
+from stowplan.plugins.spread_defaults import NONE, SpreadDefaults
 
 UNEVEN = "node(s) didn't match pod topology spread constraints"
 NO_LABEL = f"{UNEVEN} (missing required label)"
@@ -79,22 +78,24 @@ class PodTopologySpread:
 
     relents = True
 
-    def __init__(self, added: inclusion.Added) -> None:
+    def __init__(self, added: inclusion.Added, defaults: SpreadDefaults = NONE) -> None:
         self._added = added
+        self._defaults = defaults
 
-    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:  # noqa: ARG002
+    def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where the pod has no constraint with DoNotSchedule."""
-        return None if any(each.required for each in pod.cls.spread) else SKIP
+        return None if any(each.required for each in self._spread(pod, nodes)) else SKIP
 
-    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:  # noqa: ARG002
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
-        return reasons.first_only(self._rejects(pod.cls, nodes))
+        return reasons.first_only(self._rejects(pod, nodes))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each constraint, for the pods that have it and count for it; of those that do not count it says nothing."""
         limits: dict[int, tuple[Limit, list[int]]] = {}
         for index, pod in enumerate(pods):
-            for limit, itself in self._limits_of(pod.cls, nodes) if pod.cls.spread else ():
+            spread = self._spread(pod, nodes)
+            for limit, itself in self._limits_of(pod.cls, spread, nodes) if spread else ():
                 if limit.missing is not None:
                     model.forbid(NO_LABEL, index, limit.missing)
                 if itself:
@@ -105,15 +106,20 @@ class PodTopologySpread:
             model.add(limit.joint(who, pods, nodes))
 
     def alike(self, pod: PodInfo) -> Hashable:
-        """The constraints, the nodes that the pod wishes for, and in which of the constraints it counts itself."""
+        """The constraints, the nodes that the pod wishes for, and in which of the constraints it counts itself.
+
+        A pod with default constraints is like no other: Services may come between them.
+        """
         cls = pod.cls
+        if self._defaults.hard and not cls.spread:
+            return pod.uid
         hard = tuple(each for each in cls.spread if each.required)
         itself = tuple(each.selector.matches(cls.labels) for each in hard)
         return (cls.namespace, hard, itself, inclusion.wishes(cls, self._added))
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether the event is about nodes or pods that count, and a node that the pod wishes for is acceptable now."""
-        hard = [each for each in pod.cls.spread if each.required]
+        hard = [each for each in self._spread(pod, nodes) if each.required]
         if event.kind in NODE_CHANGES:
             concerned = _concerns(event, hard)
         else:
@@ -121,14 +127,21 @@ class PodTopologySpread:
             concerned = hints.recounts(event, counted, nodes)
         return concerned and hints.may_accept(self, pod, nodes, among=hints.wished(pod.cls, nodes, self._added))
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:  # noqa: ARG002
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         """100 where the fewest pods are, by the constraints with ScheduleAnyway."""
-        cls = pod.cls
-        scoring = nodes.once((self, "score", cls), lambda: self._scoring_of(cls, nodes))
+        cls, spread = pod.cls, self._spread(pod, nodes)
+        key = (self, "score", cls) if cls.spread else (self, "score", cls, spread)
+        scoring = nodes.once(key, lambda: self._scoring_of(cls, spread, nodes))
         return None if scoring is None else scoring.scores(rows)
 
-    def _rejects(self, cls: PodClass, nodes: Snapshot) -> Iterator[Reject]:
-        for limit, itself in nodes.once((self, cls), lambda: self._limits_of(cls, nodes)):
+    def _spread(self, pod: PodInfo, nodes: Snapshot) -> tuple[SpreadConstraint, ...]:
+        """The constraints of the pod, or those by default."""
+        return pod.cls.spread or self._defaults.of(pod, nodes)
+
+    def _rejects(self, pod: PodInfo, nodes: Snapshot) -> Iterator[Reject]:
+        cls, spread = pod.cls, self._spread(pod, nodes)
+        key = (self, cls) if cls.spread else (self, cls, spread)
+        for limit, itself in nodes.once(key, lambda: self._limits_of(cls, spread, nodes)):
             if limit.missing is not None:
                 yield Reject(limit.missing, NO_LABEL, UNRESOLVABLE)
             over = limit.tally.counts > limit.ceiling() - itself
@@ -138,19 +151,25 @@ class PodTopologySpread:
     # What depends on more than the labels of the pods is shared by all classes that agree in it: the members of a
     # service differ in a label or two.
 
-    def _limits_of(self, cls: PodClass, nodes: Snapshot) -> tuple[tuple[Limit, int], ...]:
+    def _limits_of(
+        self, cls: PodClass, spread: tuple[SpreadConstraint, ...], nodes: Snapshot
+    ) -> tuple[tuple[Limit, int], ...]:
         """The limits, each with 1 where the pod itself counts and 0 where it does not."""
-        hard = tuple(each for each in cls.spread if each.required)
+        hard = tuple(each for each in spread if each.required)
         wish = inclusion.wishes(cls, self._added)
         limits = nodes.once((Limit, cls.namespace, hard, wish), lambda: _limits(nodes, cls.namespace, hard, wish))
         return tuple((limit, int(limit.constraint.selector.matches(cls.labels))) for limit in limits)
 
-    def _scoring_of(self, cls: PodClass, nodes: Snapshot) -> Scoring | None:
-        soft = tuple(each for each in cls.spread if not each.required)
+    def _scoring_of(self, cls: PodClass, spread: tuple[SpreadConstraint, ...], nodes: Snapshot) -> Scoring | None:
+        soft = tuple(each for each in spread if not each.required)
         if not soft:
             return None
         wish = inclusion.wishes(cls, self._added)
-        return nodes.once((Scoring, cls.namespace, soft, wish), lambda: Scoring(nodes, cls.namespace, soft, wish))
+        lenient = self._defaults.lenient and not cls.spread
+        return nodes.once(
+            (Scoring, cls.namespace, soft, wish, lenient),
+            lambda: Scoring(nodes, cls.namespace, soft, wish, lenient=lenient),
+        )
 
 
 def _concerns(event: Happening, constraints: Iterable[SpreadConstraint]) -> bool:

@@ -37,35 +37,54 @@ class Part:
         domain_of: intp[cell]: index into ``counts``.
         per_node: whether the domains are the nodes themselves.
         offset: maxSkew less one: waters down the differences between domains.
+        present: bool[cell]: where the label is, for cells that are scored without it; None where all are complete.
     """
 
     counts: Counts
     domain_of: domains.Codes
     per_node: bool
     offset: float
+    present: Mask | None
 
 
 class Scoring:
-    """The scores of the pods that have these constraints."""
+    """The scores of the pods that have these constraints.
+
+    Args:
+        nodes: the nodes.
+        namespace: of the pods.
+        constraints: with ScheduleAnyway.
+        wish: what the pods say about nodes.
+        lenient: whether a node without one of the labels is scored by the others; it gets 0 otherwise.
+    """
 
     def __init__(
-        self, nodes: Snapshot, namespace: str, constraints: tuple[SpreadConstraint, ...], wish: inclusion.Wishes
+        self,
+        nodes: Snapshot,
+        namespace: str,
+        constraints: tuple[SpreadConstraint, ...],
+        wish: inclusion.Wishes,
+        *,
+        lenient: bool = False,
     ) -> None:
         groups = [domains.grouping(nodes, each.topology_key) for each in constraints]
         complete: Mask = np.logical_and.reduce([group.present for group in groups])
+        if lenient:
+            complete = np.ones_like(complete)
         self._each_node = any(each.topology_key == HOSTNAME for each in constraints)
         cells, self._cell_of = self._find_cells(groups, len(nodes))
         self._complete: Mask | None = None if complete.all() else complete[cells]
         self._cells = len(cells)
         parts = []
         for each, group in zip(constraints, groups, strict=True):
+            present = group.present[cells] if lenient and group.missing is not None else None
             predicate = SpreadsWith(namespace, each.selector)
             if each.topology_key == HOSTNAME:
-                parts.append(Part(nodes.count(predicate), np.arange(len(nodes)), True, each.max_skew - 1.0))
+                parts.append(Part(nodes.count(predicate), np.arange(len(nodes)), True, each.max_skew - 1.0, present))
                 continue
             mask = inclusion.included(nodes, wish, honor_affinity=each.honor_affinity, honor_taints=each.honor_taints)
             tally = domains.Tally(nodes, predicate, group, complete if mask is None else complete & mask)
-            parts.append(Part(tally.counts, tally.domain_of[cells], False, each.max_skew - 1.0))
+            parts.append(Part(tally.counts, tally.domain_of[cells], False, each.max_skew - 1.0, present))
         self._parts = tuple(parts)
 
     def _find_cells(self, groups: list[domains.Grouping], size: int) -> tuple[domains.Codes, domains.Codes]:
@@ -104,7 +123,8 @@ class Scoring:
         for part in self._parts:
             domain = part.domain_of.take(cells)
             size = len(cells) if part.per_node else np.count_nonzero(np.bincount(domain))
-            total += part.counts.take(domain) * math.log(size + 2) + part.offset
+            points = part.counts.take(domain) * math.log(size + 2) + part.offset
+            total += points if part.present is None else np.where(part.present.take(cells), points, 0.0)
         whole = np.floor(total)  # Go's math.Round: halves away from zero
         return (whole + (total - whole >= 0.5)).astype(np.int64)
 

@@ -35,6 +35,7 @@ from stowplan.plugins.policy_colocate import PolicyColocate
 from stowplan.plugins.policy_separate import PolicySeparate
 from stowplan.plugins.policy_spread import PolicySpread
 from stowplan.plugins.preemption_search import Keeper
+from stowplan.plugins.spread_defaults import NONE, SpreadDefaults
 from stowplan.plugins.storage_media import StorageMedia
 from stowplan.plugins.taint_toleration import TaintToleration
 from stowplan.plugins.volume_args import VolumeBindingArgs
@@ -57,6 +58,7 @@ class PluginArgs:
         scheduler_name: of the pods that it places; names the profile in metrics.
         node_affinity: what is added to every pod's node affinity.
         volume_binding: for pods whose policy says nothing about storage.
+        spread_defaults: for pods without topology spread constraints of their own.
         weights: score plugin name to weight, where it shall not be that of the selection.
         selection: which plugins are on, where, and with which weight.
         others: the plugins of the selection that are not Stowplan's, by name.
@@ -69,6 +71,7 @@ class PluginArgs:
     node_affinity: NodeAffinityArgs = dataclasses.field(default_factory=NodeAffinityArgs)
     inter_pod_affinity: InterPodAffinityArgs = dataclasses.field(default_factory=InterPodAffinityArgs)
     volume_binding: VolumeBindingArgs = dataclasses.field(default_factory=VolumeBindingArgs)
+    spread_defaults: SpreadDefaults = NONE
     weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
     selection: Selection = in_tree.BY_DEFAULT
     others: Mapping[str, Plugin] = dataclasses.field(default_factory=dict)
@@ -125,7 +128,7 @@ def assemble(
         NodeVolumeLimits(),
         VolumeBinding(volumes),
         VolumeZone(),
-        PodTopologySpread(added),
+        PodTopologySpread(added, args.spread_defaults),
         InterPodAffinity(args.inter_pod_affinity),
         DefaultPreemption(PreemptionArgs(forbidden_by), keeper),
         NodeResourcesBalancedAllocation(args.balanced),

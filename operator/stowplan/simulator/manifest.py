@@ -18,7 +18,7 @@ import yaml
 
 from stowplan import errors
 from stowplan.api import base, cluster, common, policy
-from stowplan.model import objects
+from stowplan.model import objects, workloads
 
 
 @dataclasses.dataclass(slots=True)
@@ -138,7 +138,7 @@ def _take(found: Manifests, source: str, item: dict[str, object]) -> None:
     if version == common.API_VERSION and kind in (policy.KIND, cluster.KIND):
         _take_ours(found, what, kind, item)
         return
-    type_ = objects.KINDS.get((version, kind))
+    type_ = objects.KINDS.get((version, kind)) or workloads.KINDS.get((version, kind))
     if type_ is None:
         return
     try:
