@@ -47,6 +47,9 @@ class FixedWorld:
     def clusters_on(self, nodes: Collection[str]) -> set[str]:
         return set()
 
+    def misplaced(self, pods: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         return {key: frozenset(view.labels[key] for view in self.nodes.values() if key in view.labels) for key in keys}
 

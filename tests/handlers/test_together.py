@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.controlplane.api import Api
+from tests.controlplane.api import Api, condition, wait_until
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
-from tests.handlers.bench import PATIENCE, said
+from tests.handlers.bench import PATIENCE, cluster, node_set, said
 from tests.process import Replica
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -37,8 +38,8 @@ async def test_the_example_becomes_ready_as_its_policy_says_and_then_nothing_is_
     control_plane: ControlPlane, api: Api, namespace: str, paths: tuple[str, str], stowplan: Replica
 ) -> None:
     policy_path, cluster_path = paths
-    cluster = await api.wait(cluster_path, ready, within=2 * PATIENCE)
-    status = cluster["status"]
+    found = await api.wait(cluster_path, ready, within=2 * PATIENCE)
+    status = found["status"]
     assert status["summary"] == {"ready": "11/11", "updated": "11/11", "survives": ",".join(status["survives"])}
     assert {"zone", "host"} <= set(status["survives"])
     zones = next(each for each in status["placement"] if each["domain"] == "zone")
@@ -83,14 +84,102 @@ async def test_a_lost_member_goes_back_to_its_volume_and_a_set_shrinks_evenly(
         within=PATIENCE,
     )
     assert again["spec"]["nodeName"] == before["spec"]["nodeName"], "its volume is a disk of that node"
-    cluster = await api.wait(path, ready, within=PATIENCE)
-    node_sets = cluster["spec"]["nodeSets"]
-    for node_set in node_sets:
-        node_set["replicas"] = {"data": 3}.get(node_set["name"], node_set["replicas"])
+    found = await api.wait(path, ready, within=PATIENCE)
+    node_sets = found["spec"]["nodeSets"]
+    for each in node_sets:
+        each["replicas"] = {"data": 3}.get(each["name"], each["replicas"])
     await api.patch(path, {"spec": {"nodeSets": node_sets}})
-    cluster = await api.wait(path, ready, within=PATIENCE)
+    await api.wait(path, ready, within=PATIENCE)
     zones = []
     for member in await api.list(f"/api/v1/namespaces/{namespace}/pods", labelSelector="stowplan.dev/node-set=data"):
         node = await api.get(f"/api/v1/nodes/{member['spec']['nodeName']}")
         zones.append(node["metadata"]["labels"]["topology.kubernetes.io/zone"])
     assert sorted(zones) == ["a", "b", "c"]
+
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+async def member_zones(api: Api, namespace: str) -> dict[str, str]:
+    """Zone by member."""
+    zones = {each["metadata"]["name"]: each["metadata"]["labels"][ZONE] for each in await api.list("/api/v1/nodes")}
+    pods = await api.list(f"/api/v1/namespaces/{namespace}/pods", labelSelector="stowplan.dev/cluster=db")
+    return {each["metadata"]["name"]: zones[each["spec"]["nodeName"]] for each in pods if each["spec"].get("nodeName")}
+
+
+async def taint(api: Api, zone: str, taints: list[Manifest] | None) -> None:
+    for each in await api.list("/api/v1/nodes", labelSelector=f"{ZONE}={zone}"):
+        await api.patch(f"/api/v1/nodes/{each['metadata']['name']}", {"spec": {"taints": taints}})
+
+
+async def test_a_zone_goes_and_comes_back_and_so_do_the_members(api: Api, namespace: str) -> None:
+    spread = {"name": "zones", "domain": "zone", "maxSkew": 1, "whenDomainDown": {"action": "Relax", "after": "1s"}}
+    await api.create({
+        "apiVersion": "stowplan.dev/v1alpha1", "kind": "SchedulingPolicy",
+        "metadata": {"name": "ha", "namespace": namespace},
+        "spec": {"failureDomains": [{"name": "zone", "topologyKey": ZONE}], "spread": [spread]},
+    })  # fmt: skip
+    data = node_set("data", 6, scheduler="stowplan")
+    await api.create(cluster(namespace, data, schedulingPolicyRef={"name": "ha"}))
+    path = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db"
+    await api.wait(path, ready, within=PATIENCE)
+    assert Counter((await member_zones(api, namespace)).values()) == {"a": 2, "b": 2, "c": 2}
+    try:
+        await taint(api, "c", [{"key": "example.com/down", "effect": "NoExecute"}])
+
+        async def moved() -> bool | None:
+            zones = Counter((await member_zones(api, namespace)).values())
+            return True if zones == {"a": 3, "b": 3} else None
+
+        await wait_until(moved, what="the members to be in the other zones", within=PATIENCE)
+        await api.wait(path, ready, within=PATIENCE)
+        before = await member_zones(api, namespace)
+    finally:
+        await taint(api, "c", None)
+
+    async def back() -> dict[str, str] | None:
+        zones = await member_zones(api, namespace)
+        return zones if Counter(zones.values()) == {"a": 2, "b": 2, "c": 2} else None
+
+    after = await wait_until(back, what="the members to be even again", within=PATIENCE)
+    assert sum(before[name] != zone for name, zone in after.items()) == 2, "no more members have moved than need be"
+    found = await api.wait(path, ready, within=PATIENCE)
+    assert found["status"]["pendingChanges"] == []
+
+
+@pytest.mark.parametrize(
+    ("collection", "name"), [("services", "db"), ("poddisruptionbudgets", "db-data")], ids=["Service", "budget"]
+)
+async def test_what_somebody_deletes_is_there_again_at_once(
+    api: Api, namespace: str, collection: str, name: str
+) -> None:
+    """Long before a cluster is looked at for no reason, which happens once a minute."""
+    await api.create(cluster(namespace, node_set("data", 1, scheduler="stowplan")))
+    await api.wait(f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db", ready, within=PATIENCE)
+    group = "/apis/policy/v1" if collection == "poddisruptionbudgets" else "/api/v1"
+    path = f"{group}/namespaces/{namespace}/{collection}/{name}"
+    before = await api.get(path)
+    await api.delete(path)
+    await api.wait(path, lambda it: it["metadata"]["uid"] != before["metadata"]["uid"], within=10)
+
+
+async def test_a_node_that_is_deleted_wakes_the_clusters_with_a_member_on_it(api: Api, namespace: str) -> None:
+    await api.create(cluster(namespace, node_set("data", 1, scheduler="stowplan")))
+    base = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db"
+    await api.wait(base, ready, within=PATIENCE)
+    pod = await api.get(f"/api/v1/namespaces/{namespace}/pods/db-data-0")
+    path = f"/api/v1/nodes/{pod['spec']['nodeName']}"
+    node = await api.get(path)
+    await api.delete(path)
+    try:
+        await api.wait(
+            f"/api/v1/namespaces/{namespace}/pods/db-data-0",
+            lambda it: it["metadata"]["uid"] != pod["metadata"]["uid"], within=10,
+        )  # fmt: skip
+        await api.wait(base, ready, within=PATIENCE)
+    finally:
+        meta = {"name": node["metadata"]["name"], "labels": node["metadata"]["labels"]}
+        await api.create({"apiVersion": "v1", "kind": "Node", "metadata": meta, "status": node["status"]})
+        await api.wait(
+            path, lambda it: condition(it, "Ready") == "True" and not it["spec"].get("taints"), within=PATIENCE
+        )

@@ -84,6 +84,7 @@ class World:
         self.revisions: dict[str, Revision] = {}
         self.nodes = nodes()
         self.stranded: set[str] = set()
+        self.misplaced: set[str] = set()
         self.templates: dict[str, str] = {}
         self.refused_images: set[str] = set()
         self.uses: dict[str, list[str]] = {}
@@ -119,6 +120,7 @@ class World:
             nodes={name: view for name, view in self.nodes.items() if name in used},
             policy=self.policy,
             domains={key: self.domains(key) for key in (ZONE, RACK, HOST)},
+            misplaced=frozenset(pod.metadata.uid for name, pod in self.pods.items() if name in self.misplaced),
             stranded=frozenset(self.stranded),
             templates=dict(self.templates),
         )  # fmt: skip

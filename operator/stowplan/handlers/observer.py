@@ -91,6 +91,7 @@ class Observer:
             policy=spec,
             domains=await self._bridge.call(lambda: self._world.domains(keys)),
             violations=sight.broken,
+            misplaced=await self._misplaced(pods, sight),
             stranded=await self._stranded(pods, claims),
             templates=templates,
         )
@@ -110,6 +111,12 @@ class Observer:
         uids = [pod.metadata.uid for pod in pods]
         names = {pod.spec.node_name for pod in pods if pod.spec.node_name}
         return await self._bridge.call(lambda: self._world.sight(key, pods=uids, nodes=names))
+
+    async def _misplaced(self, pods: list[observed.Pod], sight: observed.Sight) -> frozenset[str]:
+        """Asked only where a rule is broken that made allowance for an outage when a pod was placed."""
+        broken = set(sight.broken)
+        asked = [pod.metadata.uid for pod in pods if broken and broken & observed.relaxed(pod)]
+        return await self._bridge.call(lambda: self._world.misplaced(asked)) if asked else frozenset()
 
     def _governed_by(self, cluster: api.StatefulCluster, sight: observed.Sight) -> str:
         """The key of the policy: the one that the spec names; else the one that the scheduler goes by."""

@@ -37,6 +37,9 @@ class World(Protocol):
     def clusters_on(self, nodes: Collection[str]) -> set[str]:
         """The keys of the clusters that have a member on one of these nodes."""
 
+    def misplaced(self, pods: Collection[str]) -> frozenset[str]:
+        """Of these pods (uids), those that could not be placed where they are now, and could be placed elsewhere."""
+
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""
 

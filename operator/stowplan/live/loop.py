@@ -240,7 +240,8 @@ class SchedulingLoop:
         pod, node, tries = placed.pod, placed.decision.node, gangs.BIND_AGAIN
         while True:
             asked = self._clock()
-            outcome = await self._binder.bind(reference(pod), node, {binder.WHY: why.annotation(placed.decision)})
+            said = why.annotation(placed.decision, self._board.relaxed(pod.cls))
+            outcome = await self._binder.bind(reference(pod), node, {binder.WHY: said})
             settled = await self._find_out(placed, outcome) if isinstance(outcome, binder.Unknown) else outcome
             self._observer.bind(type(settled).__name__, self._clock() - asked)
             if not (isinstance(settled, binder.Refused) and permit.insists(pod.uid) and tries):

@@ -15,20 +15,25 @@ class RunnerUp(msgspec.Struct):
 
 
 class Why(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What is written: the chosen score, the runner-up, how many nodes were feasible, and which plugins decided."""
+    """What is written: the chosen score, the runner-up, how many nodes were feasible, and which plugins decided.
+
+    ``relaxed`` names the rules of the policy that made allowance for a domain that was out: the pod may go elsewhere
+    when it is back.
+    """
 
     score: int
     feasible: int
     nodes: int
     runner_up: RunnerUp | None = None
     plugins: tuple[str, ...] = ()
+    relaxed: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def annotation(decision: Decision) -> str:
-    """The value of the annotation for a decision."""
+def annotation(decision: Decision, relaxed: tuple[str, ...] = ()) -> str:
+    """The value of the annotation for a decision, and for the rules that made allowance for an outage."""
     name, score = decision.runner_up
     return _ENCODER.encode(
         Why(
@@ -37,5 +42,6 @@ def annotation(decision: Decision) -> str:
             nodes=decision.total,
             runner_up=RunnerUp(name, score) if name else None,
             plugins=decision.decisive,
+            relaxed=relaxed,
         )
     ).decode()

@@ -6,10 +6,12 @@ ahead; each answer costs a look at a few nodes, or one report of a policy.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 
 from stowplan import profiles
 from stowplan.api.policy import SchedulingPolicy
+from stowplan.framework.plugin import CycleState
 from stowplan.live.board import PolicyBoard
 from stowplan.model.pods import PodInfo
 from stowplan.reconcile.observed import Sight, glimpse
@@ -61,6 +63,24 @@ class BoardWorld:
         """The keys of the clusters that have a member on one of these nodes."""
         pods = self._board.scheduler.cache.snapshot.pods.values()
         return {f"{pod.namespace}/{pod.cls.cluster}" for pod in pods if pod.cls.cluster and pod.node_name in nodes}
+
+    def misplaced(self, pods: Collection[str]) -> frozenset[str]:
+        """Of these pods, those that could not be placed where they are now, and could be placed elsewhere."""
+        snapshot = self._board.scheduler.cache.snapshot
+        found = set()
+        for uid in pods:
+            here = snapshot.pods.get(uid)
+            row = snapshot.row_of.get(here.node_name) if here is not None else None
+            if here is None or row is None:
+                continue
+            without = snapshot.fork()
+            without.remove_pod(uid)
+            again = copy.copy(here)
+            again.node_name = ""
+            feasible = self._board.policies.framework_for(here.cls).feasible(again, without, CycleState())
+            if feasible.any() and not feasible[row]:
+                found.add(uid)
+        return frozenset(found)
 
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""

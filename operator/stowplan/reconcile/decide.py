@@ -50,6 +50,7 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
     for group in sound:
         scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
     rollout.roll(observed, sound, now, draft, held_by=held_by)
+    rollout.heal(observed, sound, draft, held_by=held_by)
     revisions.keep(observed, groups, draft)
     plan = draft.finish()
     return _paused(plan) if observed.cluster.spec.paused else plan

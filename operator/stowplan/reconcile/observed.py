@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from stowplan.api import common
 from stowplan.api.cluster import StatefulCluster
 from stowplan.api.policy import SchedulingPolicySpec
 from stowplan.model import objects
@@ -76,6 +77,19 @@ class Pod(objects.KubeObject):
 
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+class _Why(Struct):
+    relaxed: list[str] = []
+
+
+def relaxed(pod: Pod) -> frozenset[str]:
+    """The rules that made allowance for a domain that was out when the pod was placed; its scheduler has noted them."""
+    text = pod.metadata.annotations.get(common.ANNOTATION_WHY, "")
+    try:
+        return frozenset(msgspec.json.decode(text, type=_Why).relaxed) if text else frozenset()
+    except msgspec.DecodeError:
+        return frozenset()
 
 
 class ClaimStatus(Struct):
@@ -225,6 +239,8 @@ class Observed:
         policy: the policy that places the members; None where there is none.
         domains: by topology key of the policy's failure domains, all values that nodes of the cluster have.
         violations: names of the policy's rules that the members break where they are now.
+        misplaced: uids of pods that were placed while a domain was out, break a rule now that made allowance for that,
+            and could be placed elsewhere.
         stranded: names of claims whose volume is pinned to nodes of which none exists any more.
         templates: by revision, what the API server says of a pod of it: "" is accepted, else the refusal.
     """
@@ -239,6 +255,7 @@ class Observed:
     policy: SchedulingPolicySpec | None = None
     domains: Mapping[str, frozenset[str]] = field(default_factory=dict)
     violations: tuple[str, ...] = ()
+    misplaced: frozenset[str] = frozenset()
     stranded: frozenset[str] = frozenset()
     templates: Mapping[str, str] = field(default_factory=dict)
 

@@ -75,7 +75,8 @@ def budgets(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> bool
         elif ours("PodDisruptionBudget", observed, found, draft):
             _budget_spec(found, wanted, group, draft)
     for name, budget in sorted(live.items()):
-        if observed.owns(budget) and budget.metadata.deletion_timestamp is None:
+        mine = observed.owns(budget) or controller(budget) is None
+        if mine and budget.metadata.deletion_timestamp is None:
             uid = budget.metadata.uid
             draft.do(Delete(kind="PodDisruptionBudget", name=name, uid=uid, why="its node set is gone"))
     return len(draft.actions) == planned

@@ -18,6 +18,7 @@ from stowplan.reconcile.observed import Observed
 from stowplan.reconcile.plan import Draft
 
 WHY = "it has an older template"
+RETURN = "it can go back to a domain that was out"
 REMOUNT = "its volume grows when it is mounted anew"
 CHANGE = f"replace the pod: {WHY}"
 _REPAIRED = frozenset({State.LOST, State.FAILED, State.SUCCEEDED, State.UNREACHABLE})
@@ -76,6 +77,31 @@ def roll(observed: Observed, groups: tuple[Group, ...], now: datetime, draft: Dr
         never = bool(todo) and limit(observed, group) == 0  # waiting for it would hold up the others for ever
         if not before and not never and (todo or not group.settled):
             before = f"node set {group.name} is updated first"
+
+
+def heal(observed: Observed, groups: tuple[Group, ...], draft: Draft, *, held_by: str) -> None:
+    """Give up one member that is where it is only because a domain was out, so that it is placed anew.
+
+    Only where everything else is done: each move is judged by where all the others are. Whoever is placed anew is not
+    moved again, since no allowance is made for it then.
+    """
+    change = f"replace the pod: {RETURN}"
+    for group in groups:
+        for member in group.members:
+            moved = member.pod is not None and member.pod.metadata.uid in observed.misplaced
+            if member.pod is None or not moved or not member.ready or member.outdated:
+                continue
+            why = held_by
+            if not why and observed.cluster.spec.update_strategy.type == "OnDelete":
+                why = "updateStrategy.type is OnDelete: delete the pod"
+            unsettled = next((each for each in groups if not each.settled), None)
+            if not why and (unsettled is not None or draft.actions):
+                why = f"node set {unsettled.name} is not ready" if unsettled is not None else "other changes go first"
+            why = why or _no_room(observed, group, allowed=limit(observed, group), unavailable=0)
+            if why:
+                draft.hold(member.name, change, why)
+            else:
+                draft.do(Evict(name=member.name, uid=member.pod.metadata.uid, why=RETURN))
 
 
 def _roll_group(
@@ -143,7 +169,8 @@ def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int
 
 def _waiting(group: Group) -> str:
     """Whom the next step waits for."""
-    waited = next((member for member in group.members if not member.ready), None)
+    stopping = (member for member in group.every if member.state is State.TERMINATING)
+    waited = next((member for member in group.members if not member.ready), None) or next(stopping, None)
     if waited is None:
         missing = group.size - len(group.members)
         return f"{missing} members are not there yet" if missing else "another member goes first"
