@@ -287,3 +287,30 @@ async def test_watch_that_finds_no_server_is_observed_once(unused_tcp_port_facto
                 pass
 
     assert server.observed == [("GET", "nodes", None)]
+
+
+async def test_requests_and_watches_go_through_the_proxy_where_there_is_one(server: Server) -> None:
+    server.answers = [failure(429, **{"Retry-After": "0"}), OK, (200, {}, b"watched"), failure(410)]
+    cluster = config.Cluster(server="http://api.example.com", tls=None, credentials=Token("Bearer t"), proxy=server.url)
+    async with session.Api(cluster) as api:
+        assert await api.post("/x", {"a": 1}, dict[str, bool]) == {"fine": True}
+        async with api.stream("/pods", params={"watch": "1"}, idle=5) as chunks:
+            assert b"".join([chunk async for chunk in chunks]) == b"watched"
+        with pytest.raises(Gone):
+            async with api.stream("/pods", params={"watch": "1"}, idle=5):
+                pass
+
+    assert [url.removeprefix("http://api.example.com") for _, url in server.requests[1:3]] == ["/x", "/pods?watch=1"]
+    assert {headers["Host"] for headers in server.headers} == {"api.example.com"}
+    assert {headers["Authorization"] for headers in server.headers} == {"Bearer t"}
+    assert server.bodies[:2] == [b'{"a":1}'] * 2
+
+
+async def test_proxy_that_is_not_there_is_unreachable_in_one_line(unused_tcp_port_factory: Callable[[], int]) -> None:
+    proxy = f"http://127.0.0.1:{unused_tcp_port_factory()}"
+    cluster = config.Cluster(server="http://api.example.com", tls=None, credentials=config.Anonymous(), proxy=proxy)
+    async with session.Api(cluster, attempts=1) as api:
+        with pytest.raises(ApiUnreachable) as caught:
+            await api.get("/x", msgspec.Raw)
+
+    assert str(caught.value) == "the API server http://api.example.com cannot be reached: Connection refused"

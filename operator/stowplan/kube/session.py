@@ -2,7 +2,7 @@
 
 Everything in this package, the handlers and the command line talk through ``Api``: bytes in, bytes out, decoded by
 msgspec straight into the type that the caller names (kubernetes_asyncio's models cost 50 to 100 times as much per
-object). Requests go through ``http.Pool``; watches, and everything where there is a proxy, through aiohttp.
+object). Beneath it is ``http`` (and ``streams``, for watches), or ``proxied`` where there is a proxy.
 
 What is sent again: a request that the server turned away before it did anything (429, 503 with Retry-After, and 401
 once with a fresh credential) whatever its method; after another 5xx, a timeout or a lost connection only what may be
@@ -21,13 +21,13 @@ import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, Protocol, Self, TypeVar
 
-import aiohttp
 import msgspec
-import yarl
 
 from stowplan import __version__
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, Gone, NotFound
-from stowplan.kube import config, http, pacing, resources
+from stowplan.kube import config, http, pacing, proxied, resources
+from stowplan.kube.answers import Answer, Garbled
+from stowplan.kube.endpoint import Endpoint
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 _ERRORS: Final[dict[int, type[ApiError]]] = {404: NotFound, 409: Conflict, 410: Gone}
-_LOST: Final = (aiohttp.ClientError, http.Garbled, OSError, TimeoutError)
+_LOST: Final = (Garbled, OSError, TimeoutError)
 _LONGEST_WAIT: Final = 30.0
 
 
@@ -113,8 +113,7 @@ class Api:
         self._observe = observe
         # Compressed lists cost both sides more CPU than a local network is worth.
         self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
-        self._session: aiohttp.ClientSession | None = None
-        self._pool: http.Pool | None = None
+        self._transport: http.Pool | proxied.Session | None = None
 
     @property
     def server(self) -> str:
@@ -122,30 +121,18 @@ class Api:
         return self._cluster.server
 
     async def __aenter__(self) -> Self:
-        tls: ssl.SSLContext | bool = self._cluster.tls or True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=tls, keepalive_timeout=http.KEEP),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            read_bufsize=1 << 18,
-        )
-        if self._cluster.proxy is None:
-            self._pool = http.Pool(
-                self._cluster.server,
-                tls=self._cluster.tls,
-                server_name=self._cluster.server_name,
-                headers=self._headers,
-                connections=self._connections,
-            )
+        cluster = self._cluster
+        if cluster.proxy is None:
+            endpoint = Endpoint(cluster.server, tls=cluster.tls, server_name=cluster.server_name, headers=self._headers)
+            self._transport = http.Pool(endpoint, connections=self._connections)
+        else:
+            self._transport = proxied.Session(cluster, headers=self._headers, connections=self._connections)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
 
     # ------------------------------------------------------------ verbs
 
@@ -257,19 +244,18 @@ class Api:
             last = attempt == most
             await self._limiter.wait()
             try:
-                status, after, answer = await self._send(
-                    method, f"{path}{query}", data=data, content_type=content_type, seconds=limit
-                )
+                answer = await self._send(method, f"{path}{query}", data=data, content_type=content_type, seconds=limit)
             except _LOST as error:
                 if last or not repeat:
                     raise self._unreachable(error, limit) from error
                 pause = pause or pacing.Backoff()
                 await asyncio.sleep(pause.delay())
                 continue
+            status = answer.status
             if status < 400:
-                return answer
+                return answer.body
             pause = pause or pacing.Backoff()
-            wait = _seconds_of(after)
+            wait = _retry_after(answer)
             if status == 401 and not renewed and await self._cluster.credentials.refused():
                 renewed = True
             elif not last and (status in {429, 503} and wait is not None):
@@ -277,26 +263,18 @@ class Api:
             elif not last and repeat and (status >= 500 or status == 429):
                 await asyncio.sleep(pause.delay())
             else:
-                raise _failure(status, answer)
-        raise _failure(status, answer)
+                raise _failure(status, answer.body)
+        raise _failure(status, answer.body)
 
-    async def _send(
-        self, method: str, target: str, *, data: bytes | None, content_type: str, seconds: float
-    ) -> tuple[int, str, bytes]:
-        """Send it once: status, Retry-After and body of the answer."""
+    async def _send(self, method: str, target: str, *, data: bytes | None, content_type: str, seconds: float) -> Answer:
+        """Send it once."""
         headers = self._headers_for(data, content_type)
         started = time.monotonic()
         code: int | None = None
         try:
-            if self._pool is not None:
-                got = await self._pool.send(method, target, headers=headers, body=data, seconds=seconds)
-                code = got.status
-                return code, got.headers.get(b"retry-after", b"").decode("latin-1"), got.body
-            limit = aiohttp.ClientTimeout(total=seconds)
-            async with self._open(method, target, limit=limit, data=data, headers=headers) as response:
-                body = await response.read()
-                code = response.status
-                return code, response.headers.get("Retry-After", ""), body
+            answer = await self._open.send(method, target, headers=headers, body=data, seconds=seconds)
+            code = answer.status
+            return answer
         finally:
             self._observe(method, resources.named(target), code, time.monotonic() - started)
 
@@ -314,23 +292,28 @@ class Api:
             ApiUnreachable: no connection, or it broke (from the iterator, too).
         """
         await self._limiter.wait()
-        limit = aiohttp.ClientTimeout(total=None, connect=30, sock_connect=10, sock_read=idle)
+        target = f"{path}?{urllib.parse.urlencode(params)}"
+        headers = self._headers_for(None, JSON)
         started = time.monotonic()
         code: int | None = None
         try:
-            target = f"{path}?{urllib.parse.urlencode(params)}"
-            async with self._open("GET", target, limit=limit, headers=self._headers_for(None, JSON)) as response:
-                code = response.status
+            async with self._open.opened(target, headers=headers, idle=idle) as (code, chunks):
                 self._observe("GET", resources.named(path), code, time.monotonic() - started)
-                if response.status >= 400:
-                    if response.status == 401:
+                if code >= 400:
+                    if code == 401:
                         await self._cluster.credentials.refused()
-                    raise _failure(response.status, await response.read())
-                yield response.content.iter_any()
+                    raise _failure(code, b"".join([chunk async for chunk in chunks]))
+                yield chunks
         except _LOST as error:
             if code is None:
                 self._observe("GET", resources.named(path), None, time.monotonic() - started)
             raise self._unreachable(error, idle) from error
+
+    @property
+    def _open(self) -> http.Pool | proxied.Session:
+        if self._transport is None:
+            raise RuntimeError("Api is used outside `async with`")
+        return self._transport
 
     def _headers_for(self, data: bytes | None, content_type: str) -> dict[str, str]:
         headers = {}
@@ -340,28 +323,6 @@ class Api:
             headers["Content-Type"] = content_type
         return headers
 
-    def _open(
-        self,
-        method: str,
-        target: str,
-        *,
-        limit: aiohttp.ClientTimeout,
-        headers: Mapping[str, str],
-        data: bytes | None = None,
-    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("Api is used outside `async with`")
-        return self._session.request(
-            method,
-            yarl.URL(f"{self._cluster.server}{target}", encoded=True),
-            data=data,
-            headers=headers,
-            timeout=limit,
-            server_hostname=self._cluster.server_name,
-            proxy=self._cluster.proxy,
-            allow_redirects=False,
-        )
-
     def _unreachable(self, error: BaseException, seconds: float | None) -> ApiUnreachable:
         return ApiUnreachable(f"the API server {self.server} cannot be reached: {_why(error, seconds)}")
 
@@ -369,12 +330,8 @@ class Api:
 def _why(error: BaseException, seconds: float | None) -> str:
     if isinstance(error, TimeoutError) and seconds:
         return f"no answer within {seconds:g} s"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted ({error.certificate_error})"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error})"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return " ".join(str(error).split()) or type(error).__name__
@@ -387,9 +344,9 @@ def _decoded(data: bytes, kind: type[T]) -> T:
         raise ApiError(200, "InvalidAnswer", f"the API server's answer cannot be understood: {error}") from error
 
 
-def _seconds_of(value: str) -> float | None:
-    """What a Retry-After header says."""
-    return min(float(value), _LONGEST_WAIT) if value.isdecimal() and value.isascii() else None
+def _retry_after(answer: Answer) -> float | None:
+    value = answer.headers.get(b"retry-after", b"")
+    return min(float(value), _LONGEST_WAIT) if value.isdigit() else None
 
 
 def _failure(code: int, body: bytes) -> ApiError:
