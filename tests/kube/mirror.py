@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stowplan.kube import session
 from stowplan.kube.ledger import Change, Event
-from stowplan.kube.reflector import Reflector
 from stowplan.kube.resources import Resource
 from stowplan.model.objects import KubeObject
 
@@ -53,15 +51,3 @@ async def truth(api: session.Api, namespace: str) -> dict[str, tuple[str, str]]:
     listed = await api.get(CONFIG_MAPS.path(namespace), dict[str, Any])
     metas = [item["metadata"] for item in listed["items"]]
     return {f"{namespace}/{meta['name']}": (meta["uid"], meta["resourceVersion"]) for meta in metas}
-
-
-@contextlib.asynccontextmanager
-async def running(reflector: Reflector[Any]) -> AsyncIterator[None]:
-    """Run a reflector while the body runs."""
-    task = asyncio.create_task(reflector.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.controlplane.api import wait_until
 from tests.controlplane.plane import ControlPlane
 from tests.kube.proxy import Proxy
+from tests.kube.running import running
 
 from stowplan.kube import events, session
 from stowplan.model.objects import ObjectMeta, Pod
@@ -31,17 +31,6 @@ def recorder(
     return events.Recorder(
         api, controller="stowplan", instance="stowplan-test", busy=busy, capacity=capacity, clock=clock
     )
-
-
-@contextlib.asynccontextmanager
-async def running(one: events.Recorder) -> AsyncIterator[None]:
-    task = asyncio.create_task(one.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(done: Callable[[], bool]) -> None:

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from tests.controlplane.api import wait_until
 from tests.controlplane.plane import ControlPlane
-from tests.kube.mirror import CONFIG_MAPS, Mirror, running, truth
+from tests.kube.mirror import CONFIG_MAPS, Mirror, truth
 from tests.kube.proxy import Proxy
+from tests.kube.running import running
 
 from stowplan.errors import ApiError, ApiUnreachable, StowplanError
 from stowplan.kube import config, resources, session
