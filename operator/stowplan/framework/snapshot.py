@@ -17,11 +17,11 @@ from typing import TypeVar, cast
 import numpy as np
 
 from stowplan.framework.counters import Counts, PodCounter, Predicate
+from stowplan.framework.homes import Homes
 from stowplan.framework.nodes import NodeTable
 from stowplan.framework.nominations import Nominations
 from stowplan.framework.priorities import Priorities
 from stowplan.framework.volumes import VolumeCatalog
-from stowplan.framework.workloads import Workloads
 from stowplan.model import objects
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo, WeightedTerm
 
@@ -40,8 +40,8 @@ class Snapshot(NodeTable):
         required_terms: distinct required affinity terms that pods on nodes carry, to the number of their classes;
             likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``.
         volumes: storage objects and who uses them.
-        workloads: which pods belong together.
         nominations: the pods that wait for a node that is promised to them.
+        homes: the nodes that absent members of StatefulClusters will come back to.
         budgets: PodDisruptionBudgets by ``namespace/name``.
         policy_of: class to the key (``namespace/name``) of the SchedulingPolicy that governs it, or "".
     """
@@ -53,8 +53,8 @@ class Snapshot(NodeTable):
         self.orphans: dict[str, dict[str, PodInfo]] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.volumes = VolumeCatalog()
-        self.workloads = Workloads()
         self.nominations = Nominations()
+        self.homes = Homes(self)
         self.budgets: dict[str, objects.PodDisruptionBudget] = {}
         self.policy_of: Callable[[PodClass], str] = _ungoverned
         self.required_anti_terms: dict[AffinityTerm, int] = {}

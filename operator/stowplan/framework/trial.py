@@ -7,11 +7,22 @@ that is kept between decisions.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodInfo
+
+
+@contextlib.contextmanager
+def beside(guests: Iterable[PodInfo], nodes: Snapshot) -> Iterator[None]:
+    """Counts some pods on their nodes as long as it lasts."""
+    with Trial(nodes) as trial:
+        for each in guests:
+            trial.add(each)
+        yield
 
 
 class Trial:

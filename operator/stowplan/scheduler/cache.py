@@ -53,6 +53,7 @@ class ClusterCache:
         self.interner = Interner()
         self.budgets = self.snapshot.budgets
         self.priorities: dict[str, objects.PriorityClass] = {}
+        self._homes = self.snapshot.homes
         self._assumed: set[str] = set()
 
     # ------------------------------------------------------------ pods
@@ -71,6 +72,7 @@ class ClusterCache:
         pod.node_name = node
         self.snapshot.add_pod(pod)
         self._assumed.add(pod.uid)
+        self._homes.moved(pod)
 
     def forget(self, pod: PodInfo) -> Events:
         """Takes an assumption back; does nothing where the watch has confirmed or removed the pod meanwhile."""
@@ -79,6 +81,7 @@ class ClusterCache:
         self._assumed.discard(pod.uid)
         self.snapshot.remove_pod(pod.uid)
         node, pod.node_name = pod.node_name, ""
+        self._homes.moved(pod)
         return (Happening(ClusterEvent.POD_REMOVED, old=pod, node=node),)
 
     def put_pod(self, pod: PodInfo) -> Events:
@@ -90,6 +93,7 @@ class ClusterCache:
             return NOTHING
         if old is None:
             self.snapshot.add_pod(pod)
+            self._homes.moved(pod)
             return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),)
         confirmed = pod.uid in self._assumed
         self._assumed.discard(pod.uid)
@@ -106,14 +110,17 @@ class ClusterCache:
         pod = self.snapshot.remove_pod(uid)
         if pod is None:
             return NOTHING
+        self._homes.moved(pod)
         return (Happening(ClusterEvent.POD_REMOVED, old=pod, node=pod.node_name),)
 
     def put_waiting(self, pod: PodInfo) -> Events:
         """Takes over what the watch shows of a pod of ours that has no node: the node that is promised to it."""
+        self._homes.waits(pod)
         return _left(self.snapshot.nominations.seen(pod))
 
     def remove_waiting(self, uid: str) -> Events:
         """A pod of ours has a node, or is gone; one that no node was promised to is fine."""
+        self._homes.waits_no_more(uid)
         return _left(self.snapshot.nominations.remove(uid))
 
     # ------------------------------------------------------------ everything else
@@ -125,12 +132,14 @@ class ClusterCache:
         self.snapshot.put_node(node)
         name = node.metadata.name
         if old is None:
+            self._homes.nodes_changed()
             return (Happening(ClusterEvent.NODE_ADDED, new=node, node=name),)
         kinds = []
         if old.status.allocatable != node.status.allocatable or old.metadata.annotations != node.metadata.annotations:
             kinds.append(ClusterEvent.NODE_ALLOCATABLE)
         if old.metadata.labels != node.metadata.labels:
             kinds.append(ClusterEvent.NODE_LABELS)
+            self._homes.nodes_changed()
         if old.spec.taints != node.spec.taints or old.spec.unschedulable != node.spec.unschedulable:
             kinds.append(ClusterEvent.NODE_TAINTS)
         return tuple(Happening(kind, old, node, node=name) for kind in kinds)
@@ -142,6 +151,7 @@ class ClusterCache:
             return NOTHING
         old = self.snapshot.nodes[row]
         self.snapshot.remove_node(name)
+        self._homes.nodes_changed()
         return (Happening(ClusterEvent.NODE_REMOVED, old=old, node=name),)
 
     def put_namespace(self, namespace: objects.Namespace) -> Events:
@@ -162,11 +172,13 @@ class ClusterCache:
     def put_storage(self, item: StorageObject) -> Events:
         """Adds or updates a storage object."""
         old = self.snapshot.volumes.put(item)
+        self._homes.stored(old, item)
         return (_stored(item, old, item),)
 
     def remove_storage(self, item: StorageObject) -> Events:
         """A storage object is gone."""
         old = self.snapshot.volumes.remove(item)
+        self._homes.stored(old, None)
         return (_stored(item, old, None),)
 
     def sweep(self, waiting: set[PodClass]) -> None:

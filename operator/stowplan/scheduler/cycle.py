@@ -68,6 +68,7 @@ class Scheduler:
         Raises:
             Exception: a defect; the pod is back in the queue. Plugins that fail raise nothing here.
         """
+        self.settle(now)
         queued = self.queue.pop(now)
         if queued is None:
             return None
@@ -123,6 +124,14 @@ class Scheduler:
         if placed.writes:
             happened += (Happening(ClusterEvent.VOLUMES_RELEASED, old=placed.pod),)
         self.happened(happened, now)
+
+    def settle(self, now: float) -> None:
+        """Takes in what only time brings, or what follows from several changes together."""
+        happened, arrived = self.cache.snapshot.homes.settle(now)
+        if happened:
+            self.happened(happened, now)
+        for uid in arrived:
+            self.queue.activate(uid, now)
 
     def happened(self, events: Iterable[Happening], now: float) -> int:
         """Something changed in the cluster: wakes the pods that it may help. Returns how many."""

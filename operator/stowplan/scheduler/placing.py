@@ -13,6 +13,7 @@ import numpy as np
 from stowplan.framework.plugin import CycleState, Probe
 from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Refusal, Reject, Verdict
+from stowplan.framework.trial import beside
 from stowplan.model.pods import PodClass
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.groups import Roster
@@ -56,7 +57,9 @@ class Placer:
         """On the best node that there is."""
         framework = self.framework(queued)
         state = CycleState(self._probe_for(framework))
-        found = framework.schedule(queued.pod, self._cache.snapshot, state, self._chance)
+        nodes = self._cache.snapshot
+        with beside(nodes.homes.beside(queued.pod), nodes):
+            found = framework.schedule(queued.pod, nodes, state, self._chance)
         return found if isinstance(found, Diagnosis) else self.assume(queued, framework, state, found)
 
     def place_on(self, queued: QueuedPodInfo, node: str) -> Placed | Diagnosis:
@@ -64,7 +67,8 @@ class Placer:
         framework, nodes = self.framework(queued), self._cache.snapshot
         state = CycleState(self._probe_for(framework))
         row = nodes.row_of.get(node)
-        rows = np.flatnonzero(framework.feasible(queued.pod, nodes, state))
+        with beside(nodes.homes.beside(queued.pod), nodes):
+            rows = np.flatnonzero(framework.feasible(queued.pod, nodes, state))
         if row is None or row not in rows:
             elsewhere = Reject(
                 np.ones(len(nodes), dtype=np.bool_), f"the node of the joint placement is not {node} now"

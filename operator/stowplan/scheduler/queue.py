@@ -260,7 +260,7 @@ class SchedulingQueue:
     def _key(self, remedy: Remedy, pod: PodInfo) -> tuple[Remedy, Hashable]:
         """What a pod has in common with those of its group; one that has a node to go to has a group of its own."""
         nodes = self._nodes
-        return remedy, pod.uid if nodes.nominations.node_of(pod.uid) else remedy.key(pod)
+        return remedy, pod.uid if nodes.nominations.node_of(pod.uid) or nodes.homes.has(pod) else remedy.key(pod)
 
     def _knock(self, group: Group, why: str, events: list[Happening], now: float, *, surely: bool = False) -> None:
         """One pod of the group is tried for all of them."""

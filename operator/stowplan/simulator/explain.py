@@ -14,6 +14,7 @@ from stowplan.framework.plugin import CycleState
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Verdict
+from stowplan.framework.trial import beside
 from stowplan.model.pods import PodInfo
 
 
@@ -64,7 +65,8 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
         pod = copy.copy(pod)
         pod.node_name = ""
     state = CycleState()
-    verdicts = list(framework.verdicts(pod, nodes, state))
+    with beside(nodes.homes.beside(pod), nodes):
+        verdicts = list(framework.verdicts(pod, nodes, state))
     rejected = _rejections(nodes, verdicts)
     names = [nodes.name(row) for row in range(len(nodes))]
     rows = np.array([row for row, name in enumerate(names) if name not in rejected], dtype=np.intp)
