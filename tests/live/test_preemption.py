@@ -75,6 +75,7 @@ async def test_a_pod_gets_its_room_when_the_victim_is_gone(
 ) -> None:
     node = await own_node("n", cpu="1")
     tries = stowplan.metric("scheduler_preemption_attempts_total")
+    victims = stowplan.metric("scheduler_preemption_victims_sum")
     low = await running(api, namespace, "low", hold=True)
     high = await api.create(here(namespace, "high", priorityClassName=urgent))
     assert await nominated(api, namespace, "high") == node
@@ -93,6 +94,7 @@ async def test_a_pod_gets_its_room_when_the_victim_is_gone(
     await let_go(api, namespace, "low")
     assert (await objects.bound(api, namespace, "high"))["spec"]["nodeName"] == node
     assert stowplan.metric("scheduler_preemption_attempts_total") > tries
+    assert stowplan.metric("scheduler_preemption_victims_sum") > victims
     stowplan.check()
 
 
