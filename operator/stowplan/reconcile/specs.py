@@ -196,6 +196,10 @@ def _member_labels(member: Identity) -> dict[str, JsonValue]:
     return {common.LABEL_NODE_SET: member.node_set, common.LABEL_MEMBER: str(member.ordinal)}
 
 
+def _role_labels(node_set: api.NodeSet) -> dict[str, JsonValue]:
+    return {common.role_label(role): "true" for role in node_set.roles}
+
+
 def pod(cluster: api.StatefulCluster, node_set: api.NodeSet, ordinal: int) -> Manifest:
     """A member's pod."""
     member = Identity(node_set.name, ordinal)
@@ -206,7 +210,7 @@ def pod(cluster: api.StatefulCluster, node_set: api.NodeSet, ordinal: int) -> Ma
         **_mapping(given.get("labels")),
         **_member_labels(member),
         common.LABEL_REVISION: revision(node_set),
-        **{common.role_label(role): "true" for role in node_set.roles},
+        **_role_labels(node_set),
     }
     annotations = _mapping(given.get("annotations"))
     annotations |= live_annotations(cluster, node_set)
@@ -249,14 +253,18 @@ def probe(cluster: api.StatefulCluster, node_set: api.NodeSet) -> Manifest:
 
 
 def claims(cluster: api.StatefulCluster, node_set: api.NodeSet, ordinal: int) -> list[Manifest]:
-    """A member's claims. With whenDeleted: Delete they are owned by the cluster, and go with it."""
+    """A member's claims. With whenDeleted: Delete they are owned by the cluster, and go with it.
+
+    They have the member's labels: the scheduler goes by them while the member has no pod (``framework.homes``).
+    """
     member = Identity(node_set.name, ordinal)
     made: list[Manifest] = []
     for template in node_set.volume_claim_templates:
         dumped: Manifest = template.model_dump(mode="json", by_alias=True, exclude_unset=True)
         given = _mapping(dumped.get("metadata"))
         name = claim_name(template.metadata.name, pod_name(cluster.metadata.name, member))
-        metadata = _metadata(cluster, name, {**_mapping(given.get("labels")), **_member_labels(member)})
+        labels = {**_mapping(given.get("labels")), **_member_labels(member), **_role_labels(node_set)}
+        metadata = _metadata(cluster, name, labels)
         if annotations := _mapping(given.get("annotations")):
             metadata["annotations"] = annotations
         if cluster.spec.persistent_volume_claim_retention_policy.when_deleted == "Delete":
