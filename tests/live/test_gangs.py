@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.controlplane.api import Api, wait_until
+from tests.controlplane.api import Api, ApiFailure, wait_until
 from tests.controlplane.fixtures import NewControlPlane
 from tests.controlplane.nodes import HOSTNAME, Layout, Manifest
 from tests.controlplane.plane import Options
@@ -16,6 +18,8 @@ from tests.live.test_policies import governing, policy
 from tests.live.test_volumes import nothing_left, selected
 from tests.process import Replica, install
 from tests.process_fixtures import NAMESPACE, NewReplica
+
+from stowplan.live.gangs import BIND_AGAIN
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -133,6 +137,81 @@ async def test_nothing_is_held_past_the_timeout(
     assert f"gang {namespace}/g: its members were not ready to be bound within 2 s" in message
     assert await bound_names(api, namespace) == set()
     await objects.all_bound(api, namespace, 2)
+    await nothing_left(api, stowplan)
+
+
+@contextlib.asynccontextmanager
+async def denied(api: Api, namespace: str, name: str) -> AsyncIterator[None]:
+    """The API server refuses to bind a pod of this name."""
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/binding"]}
+    full = f"deny-{namespace[-6:]}"
+    validation = {
+        "expression": f"object.metadata.name != '{name}' || request.namespace != '{namespace}'",
+        "message": "not this one",
+    }
+    specs = {
+        "ValidatingAdmissionPolicyBinding": {"policyName": full, "validationActions": ["Deny"]},
+        "ValidatingAdmissionPolicy": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [validation],
+        },
+    }
+    for kind, spec in specs.items():
+        manifest = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": full}}
+        await api.create({**manifest, "spec": spec})
+    try:
+        await refused(api, namespace, name)
+        yield
+    finally:
+        await api.delete(f"{group}/validatingadmissionpolicybindings/{full}")
+        await api.delete(f"{group}/validatingadmissionpolicies/{full}")
+
+
+async def refused(api: Api, namespace: str, name: str) -> None:
+    """Returns when the API server refuses such a bind: it takes a moment to notice a new policy."""
+    probe = objects.pod(namespace, name, scheduler="nobody")
+    await api.create(probe)
+    body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "namespace": namespace},
+            "target": {"kind": "Node", "name": "nowhere"}}  # fmt: skip
+
+    async def look() -> bool | None:
+        try:
+            await api.request("POST", f"{objects.pod_path(namespace, name)}/binding", body, query={"dryRun": "All"})
+        except ApiFailure as failure:
+            return "not this one" in failure.message or None
+        return None
+
+    await wait_until(look, what="refused binds", within=objects.PATIENCE)
+    await api.delete(objects.pod_path(namespace, name))
+
+
+async def test_where_the_first_bind_is_refused_no_member_is_bound(
+    api: Api, namespace: str, own_node: OwnNode, stowplan: Replica
+) -> None:
+    await own_node("n")
+    await together(api, namespace, 3)
+    async with denied(api, namespace, "p0"):
+        for name in ("p0", "p1", "p2"):  # they are bound in this order
+            await api.create(member(namespace, name))
+        await objects.unschedulable(api, namespace, "p2", saying="p0 could not be bound")
+        assert await bound_names(api, namespace) == set()
+    await objects.all_bound(api, namespace, 3)
+    await nothing_left(api, stowplan)
+
+
+async def test_where_a_later_bind_is_refused_its_room_is_held_for_a_few_tries(
+    api: Api, namespace: str, own_node: OwnNode, stowplan: Replica
+) -> None:
+    await own_node("n")
+    await together(api, namespace, 3)
+    async with denied(api, namespace, "p2"):
+        for name in ("p0", "p1", "p2"):
+            await api.create(member(namespace, name))
+        await objects.unschedulable(api, namespace, "p2", saying="not this one")
+        assert await bound_names(api, namespace) == {"p0", "p1"}
+        assert len(stowplan.said("bind of a gang tried again", pod=f"{namespace}/p2")) == BIND_AGAIN
+    await objects.all_bound(api, namespace, 3)
     await nothing_left(api, stowplan)
 
 

@@ -79,7 +79,7 @@ class GangPermit:
 
     Args:
         group: the gang.
-        members: those members.
+        members: those members, at least one; the first of them is bound first.
         stop: called with the members when they give up, to wake those that are waiting for volumes.
         done: called when all are settled, with why they gave up, or "".
     """
@@ -101,14 +101,14 @@ class GangPermit:
         self._unsettled = set(self._names)
         self._prepared = asyncio.Event()
         self._open = asyncio.Event()
-        self._first = ""
+        self._first = self._members[0].pod.uid
         self.failure = ""
         self.holds = any(each.writes for each in self._members)
         late = f"{group.name}: its members were not ready to be bound within {group.timeout:g} s"
         self._timer = asyncio.get_running_loop().call_later(group.timeout, self._fail, late)
 
     async def ready(self, pod: str, refused: str | None) -> str | None:
-        """When all members are prepared: the first to ask, and the others when that one is bound."""
+        """When all members are prepared: the first of them, and the others when that one is bound."""
         if refused is not None:
             self._fail(f"{self._group.name}: {self._names[pod]} could not be prepared: {refused}")
             return refused
@@ -116,8 +116,7 @@ class GangPermit:
         if not self._unprepared:
             self._prepared.set()
         await self._prepared.wait()
-        if not self.failure and not self._first:
-            self._first = pod
+        if not self.failure and pod == self._first:
             return None
         await self._open.wait()
         return self.failure or None
