@@ -42,6 +42,11 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("stowplan.dev", "statefulclusters/finalizers"): {"update"},
     ("stowplan.dev", "statefulclusters/status"): {"patch"},
 }
+WITH_DEFAULT_CONSTRAINTS: dict[Right, set[str]] = {
+    ("", "replicationcontrollers"): READ,
+    ("apps", "replicasets"): READ,
+    ("apps", "statefulsets"): READ,
+}
 NAMED = {("coordination.k8s.io", "leases"): {"stowplan"}}
 IN_ITS_NAMESPACE: dict[Right, set[str]] = {("coordination.k8s.io", "leases"): {"get", "update", "create"}}
 
@@ -93,9 +98,9 @@ def test_services_and_controllers_are_read_where_default_constraints_need_them(
 ) -> None:
     arguments = [part for key, value in config.items() for part in ("--set-json", f"config.{key}={json.dumps(value)}")]
     granted = rights(operator_role(rendering.render(*arguments)))
-    for resource in resources.WORKLOADS:
-        verbs = granted.get((resource.group, resource.plural), set())
-        assert (verbs >= READ) is (reads or resource is resources.SERVICES)
+    assert granted == (CLUSTER_WIDE | WITH_DEFAULT_CONSTRAINTS if reads else CLUSTER_WIDE)
+    if reads:
+        assert all(granted[each.group, each.plural] >= READ for each in resources.WORKLOADS)
 
 
 def test_what_can_be_limited_to_names_is() -> None:
@@ -156,4 +161,4 @@ def test_the_operations_page_says_why_of_each_right() -> None:
         group, found, verbs, _ = (cell.strip() for cell in line.strip("|").split("|"))
         for resource in found.split(", "):
             told.setdefault((group, resource), set()).update(verbs.split(", "))
-    assert told == CLUSTER_WIDE | IN_ITS_NAMESPACE
+    assert told == CLUSTER_WIDE | WITH_DEFAULT_CONSTRAINTS | IN_ITS_NAMESPACE

@@ -54,7 +54,7 @@ class PluginRemedy:
         self._hints: dict[ClusterEvent, tuple[Hint, ...]] = {
             kind: tuple(_hint(each) for each in plugins if kind in plugin_api.requeue_on(each)) for kind in ClusterEvent
         }
-        self._alike = tuple(each.alike if isinstance(each, Alike) else _itself for each in plugins)
+        self._alike = tuple(_likeness(each) if isinstance(each, Alike) else _itself for each in plugins)
         if not plugins:
             self._hints[ClusterEvent.NODE_ADDED] = (_always,)
         self.kinds = frozenset(kind for kind, hints in self._hints.items() if hints) | {ClusterEvent.POLICY}
@@ -91,6 +91,18 @@ class Anything:
 
 def _hint(plugin: Plugin) -> Hint:
     return plugin.may_help if isinstance(plugin, Hinting) else _always
+
+
+def _likeness(plugin: Alike) -> Callable[[PodInfo], Hashable]:
+    def alike(pod: PodInfo) -> Hashable:
+        try:
+            found = plugin.alike(pod)
+            hash(found)
+        except Exception:  # noqa: BLE001 - a pod that cannot be compared is like no other
+            return pod.uid
+        return found
+
+    return alike
 
 
 def _always(pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG001 - whatever it is
