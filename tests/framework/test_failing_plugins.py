@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import builders
 
+from stowplan.framework import joint
 from stowplan.framework.conduct import LIMIT, RETRY_AFTER, Call, Conduct, CutOff, Failed, News, Restored
 from stowplan.framework.plugin import CycleState, Plugin, PreBindWrite, ProvisionClaim, Rows, Scores
 from stowplan.framework.runtime import Decision, Framework
@@ -216,6 +217,22 @@ def test_the_verdicts_of_the_others_are_told_all_the_same() -> None:
     shun.name = "Shun"
     verdicts = list(Framework("test", [Broken("Filter"), shun], {}).verdicts(builders.pod("p"), SNAPSHOT, CycleState()))
     assert [(each.plugin, each.failed) for each in verdicts] == [("Broken", True), ("Shun", False)]
+
+
+def test_pods_are_placed_together_without_what_a_failing_plugin_would_say_of_that() -> None:
+    class Together:
+        name = "Together"
+
+        def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: joint.Model) -> None:
+            raise BrokenError
+
+    framework = Framework("test", [Together(), Broken()], {})
+    for number in range(LIMIT + 1):
+        problem = joint.describe([builders.pod(f"p{number}")], SNAPSHOT, framework, need=1)
+        assert problem.rules == ()
+        assert "node(s) shunned" in problem.forbidden, "the filter of the other is obeyed"
+    assert framework.conduct.errors == {("Together", "Joint"): LIMIT + 1}
+    assert isinstance(schedule(framework), Decision), "no rule of it says whether a pod may run"
 
 
 # ---------------------------------------------------------------- cut off

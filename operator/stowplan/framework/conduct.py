@@ -6,6 +6,7 @@ The pod is never lost by that, and no other plugin suffers:
 - At a *rule* (PreFilter, Filter, Reserve) nobody knows then whether the pod may run. It waits like one that fits
   nowhere, with the error as the reason, until something happens in the cluster.
 - At a *preference* (Score) the pod is placed without it.
+- Where it was asked for help only (PostFilter, and what it says about pods together), the pod does without that help.
 
 A plugin that has failed for ``LIMIT`` different pods in a row is cut off: it is called no more. One pod alone cuts off
 nobody, however often it is tried. What was cut off at a preference is left out. What was cut off at a rule is not: to
@@ -36,6 +37,9 @@ FILTER: Final = "Filter"
 POST_FILTER: Final = "PostFilter"
 SCORE: Final = "Score"
 RESERVE: Final = "Reserve"
+JOINT: Final = "Joint"
+RULES: Final = frozenset({PRE_FILTER, FILTER, RESERVE})
+"""Where a plugin says whether a pod may run."""
 
 
 class Call(NamedTuple):

@@ -28,6 +28,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from stowplan.framework.conduct import JOINT, Call
 from stowplan.framework.plugin import CycleState, Plugin
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
@@ -229,5 +230,11 @@ def describe(pods: Sequence[PodInfo], nodes: Snapshot, framework: Framework, nee
                     model.forbid(reject.reason, index, reject.mask)
     for plugin in framework.plugins:
         if isinstance(plugin, Joint):
-            plugin.joint(pods, nodes, model)
+            call = Call(framework.name, plugin.name, JOINT)
+            try:
+                plugin.joint(pods, nodes, model)
+            except Exception as error:  # noqa: BLE001 - what the model leaves out can only cost a failed try
+                framework.conduct.failed(call, pods[0], error)
+            else:
+                framework.conduct.passed(call)
     return model.problem(need)

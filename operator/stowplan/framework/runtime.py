@@ -16,7 +16,7 @@ import numpy as np
 
 from stowplan.framework import plugin as plugin_api
 from stowplan.framework import promised
-from stowplan.framework.conduct import FILTER, LIMIT, POST_FILTER, PRE_FILTER, RESERVE, SCORE, Call, Conduct
+from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, SCORE, Call, Conduct
 from stowplan.framework.plugin import (
     CycleState,
     Filter,
@@ -379,7 +379,7 @@ class Framework:
     def _held(self) -> Verdict | None:
         """Why all pods wait: a plugin that has to say where they may run is cut off; None where none is."""
         for call, error in self.conduct.out.items():
-            if call.profile == self.name and call.point not in (SCORE, POST_FILTER) and call.plugin in self._by_name:
+            if call.profile == self.name and call.point in RULES and call.plugin in self._by_name:
                 reason = f"plugin {call.plugin} is cut off after failing for {LIMIT} pods in a row: {error}"
                 return Verdict(call.plugin, refusal=Refusal(reason), failed=True)
         return None
