@@ -24,6 +24,9 @@ All arguments are values: plugins have no I/O, no clock and no random source. Th
                     nodes.label("disk").where(lambda have: have != want), "node(s) had another disk type", UNRESOLVABLE
                 )
 
+A plugin that is not Stowplan's is registered by its package in the entry point group ``stowplan.plugins`` and enabled
+in the configuration; its attribute ``Args``, where it has one, is the type of what it is made with (docs/plugins.md).
+
 Source of the names and their meaning: kube-scheduler v0.36.3 ``framework/interface.go``.
 """
 
