@@ -88,6 +88,23 @@ async def test_a_pod_waits_for_the_policy_that_it_names(api: Api, namespace: str
     await objects.bound(api, namespace, "early")
 
 
+async def test_a_policy_that_is_tried_places_nobody_and_tells_what_it_would_have_done(api: Api, namespace: str) -> None:
+    """All pods ask for one zone, where the rule would let one of them run."""
+    selector = {"matchLabels": {"app": "db"}}
+    rule = {"name": "one-per-zone", "domain": "zone", "enforcement": "Required"}
+    await governing(api, policy(namespace, "tried", mode="DryRun", selector=selector, separate=[rule]))
+    for n in range(4):
+        await api.create(objects.pod(namespace, f"p{n}", labels={"app": "db"}, nodeSelector={ZONE: "a"}))
+        await objects.bound(api, namespace, f"p{n}")
+    shadow = {"decisions": 4, "different": 0, "impossible": 3}
+    found = await api.wait(
+        policy_path(namespace, "tried"),
+        lambda each: each.get("status", {}).get("shadow") == shadow,
+        within=objects.PATIENCE,
+    )
+    assert found["status"]["pods"] == {"governed": 0, "bound": 0, "pending": 0}
+
+
 async def test_a_policy_that_is_relaxed_lets_waiting_pods_go(api: Api, namespace: str) -> None:
     rule = {"name": "one-per-zone", "domain": "zone", "enforcement": "Required"}
     await governing(api, policy(namespace, "apart", selector={"matchLabels": {"app": "db"}}, separate=[rule]))

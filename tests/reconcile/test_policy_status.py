@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import JsonValue
 
+from stowplan.api import support
 from stowplan.api.policy import SchedulingPolicy
-from stowplan.api.policy_status import DomainStatus, PodCounts
+from stowplan.api.policy_status import DomainStatus, PodCounts, Shadow
 from stowplan.reconcile.policy_status import PolicyFacts, status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,8 +73,18 @@ def test_said_again_it_is_the_same() -> None:
     assert status(again, PolicyFacts(), NOW.replace(year=2027)) == first
 
 
-def test_behaviour_that_is_missing_is_reported() -> None:
-    told = status(policy(mode="DryRun"), PolicyFacts(), NOW)
+def test_behaviour_that_is_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "POLICY_GAPS", (support.Gap("spec.mode", "it does not act yet", lambda _: True),))
+    told = status(policy(), PolicyFacts(), NOW)
     accepted = next(each for each in told.conditions if each.type == "Accepted")
     assert (accepted.status, accepted.reason) == ("True", "AcceptedInPart")
-    assert "spec.mode" in accepted.message
+    assert accepted.message == "spec.mode: it does not act yet"
+
+
+def test_a_policy_that_is_tried_says_so_and_what_it_would_have_done() -> None:
+    shadow = Shadow(decisions=5, different=2, impossible=1)
+    told = status(policy(mode="DryRun"), PolicyFacts(shadow=shadow), NOW)
+    assert told.shadow == shadow
+    ready = next(each for each in told.conditions if each.type == "Ready")
+    assert (ready.status, ready.reason) == ("True", "DryRun")
+    assert ready.message == "the policy is tried on the pods that it selects, and places none: see status.shadow"

@@ -48,14 +48,18 @@ class DomainStatus(ApiModel):
 
 
 class Shadow(ApiModel):
-    """What a policy in mode DryRun would have done on the live stream of pods."""
+    """What a policy in mode DryRun would have done on the live stream of pods.
+
+    Counts the pods that it selects and that were bound, each judged when its node was chosen. The count begins anew
+    when the spec changes or another replica leads.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     decisions: Int = 0
-    """Pods judged."""
+    """Pods judged. Of several policies in mode DryRun that select a pod, the one that would go first judges it."""
     different: Int = 0
-    """Those of them that would have gone to another node."""
+    """Those of them that would have gone to another node: theirs is rejected, or another one is better."""
     impossible: Int = 0
     """Those of them that would have found no node."""
 

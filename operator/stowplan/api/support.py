@@ -31,9 +31,7 @@ class Gap(Generic[SpecT]):
     asked_for: Callable[[SpecT], bool]
 
 
-POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = (
-    Gap("spec.mode", "DryRun is not evaluated yet: the policy changes nothing", lambda s: s.mode == "DryRun"),
-)
+POLICY_GAPS: tuple[Gap[SchedulingPolicySpec], ...] = ()
 
 CLUSTER_GAPS: tuple[Gap[StatefulClusterSpec], ...] = ()
 

@@ -254,6 +254,7 @@ class _Process:
             qps=self._settings.client_connection.qps,
         )
         watched.on_pod = operating.pod_changed
+        self._board.on_trial = operating.policy_changed
         watched.on_node = operating.node_changed
         watched.on_budget = operating.object_changed
         return operating

@@ -26,7 +26,7 @@ class Predicate(Protocol):
     """Which pods a counter counts. Equal predicates share one counter, so it must be hashable by value."""
 
     def matches(self, cls: PodClass, nodes: Snapshot) -> bool:
-        """Whether pods of this class count. May read ``nodes.namespaces`` and ``nodes.policy_of``, nothing else."""
+        """Whether pods of this class count. May read only ``nodes.namespaces``, ``policy_of`` and ``shadow_of``."""
 
     def __hash__(self) -> int: ...
 

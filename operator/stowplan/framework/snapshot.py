@@ -44,6 +44,7 @@ class Snapshot(NodeTable):
         homes: the nodes that absent members of StatefulClusters will come back to.
         budgets: PodDisruptionBudgets by ``namespace/name``.
         policy_of: class to the key (``namespace/name``) of the SchedulingPolicy that governs it, or "".
+        shadow_of: class to the key of the SchedulingPolicy that is tried on it (mode DryRun), or "".
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class Snapshot(NodeTable):
         self.homes = Homes(self)
         self.budgets: dict[str, objects.PodDisruptionBudget] = {}
         self.policy_of: Callable[[PodClass], str] = _ungoverned
+        self.shadow_of: Callable[[PodClass], str] = _ungoverned
         self.required_anti_terms: dict[AffinityTerm, int] = {}
         self.required_terms: dict[AffinityTerm, int] = {}
         self.preferred_terms: dict[WeightedTerm, int] = {}
@@ -268,7 +270,7 @@ class Snapshot(NodeTable):
     def check(self) -> list[str]:
         """Recounts everything from the pods and names what differs; empty when all is well. For tests and debugging."""
         fresh = Snapshot()
-        fresh.policy_of = self.policy_of
+        fresh.policy_of, fresh.shadow_of = self.policy_of, self.shadow_of
         fresh.namespaces = dict(self.namespaces)
         fresh.volumes = self.volumes.rebuilt()
         for node in self.nodes:

@@ -158,6 +158,10 @@ class Operator:
         if policy := self._policy_of(pod):
             policies.add(policy)
 
+    def policy_changed(self, key: str) -> None:
+        """What a policy says of itself has changed: its status is looked at again."""
+        self._noted[1].add(key)
+
     def object_changed(self, obj: objects.KubeObject) -> None:
         """Some other object has changed: if it is labelled as a cluster's, that looks again."""
         name = obj.metadata.labels.get(common.LABEL_CLUSTER)

@@ -14,7 +14,7 @@ import structlog
 
 from stowplan import profiles
 from stowplan.api import policy as api
-from stowplan.api.policy_status import PodCounts
+from stowplan.api import policy_status
 from stowplan.framework.conduct import Restored
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.runtime import Framework
@@ -23,9 +23,10 @@ from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins.policy_rules import Governed
 from stowplan.reconcile.policy_status import PolicyFacts
 from stowplan.scheduler.cache import ClusterCache
-from stowplan.scheduler.cycle import Scheduler
+from stowplan.scheduler.cycle import Placed, Scheduler
 from stowplan.scheduler.groups import Group, Roster
 from stowplan.scheduler.queue import SchedulingQueue
+from stowplan.scheduler.shadows import Shadow
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,10 @@ OUTAGE_LOOK: Final = 1.0
 
 def _nobody() -> None:
     """Nobody has to be told."""
+
+
+def _nothing(key: str) -> None:
+    """Nobody has to be told of a policy."""
 
 
 class PolicyBoard:
@@ -52,6 +57,7 @@ class PolicyBoard:
         policies: those.
         conduct: which plugins fail.
         on_change: called when pods that wait may have been woken by a change of policies or outages.
+        on_trial: called with the key of a policy in mode DryRun that has judged one more pod.
     """
 
     def __init__(
@@ -67,18 +73,27 @@ class PolicyBoard:
         self._more = more
         self.conduct = args.conduct
         self.on_change: Callable[[], None] = _nobody
+        self.on_trial: Callable[[str], None] = _nothing
+        self._trials: dict[str, api.SchedulingPolicySpec] = {}
+        self._shadows: dict[str, policy_status.Shadow] = {}
         self._clock = clock
         self._backlog = profiles.Backlog()
         self._watch = profiles.OutageWatch()
         self._out: frozenset[profiles.Outage] = frozenset()
         self.policies = profiles.Policies((), (), args, self._backlog, more=more)
-        self.scheduler = Scheduler(cache, queue, self._framework_for, Roster(self._group_for, self._count))
+        roster = Roster(self._group_for, self._count)
+        self.scheduler = Scheduler(cache, queue, self._framework_for, roster, self._shadow_for)
         self.policies.govern(cache.snapshot)
 
     # ------------------------------------------------------------ policies
 
     def apply(self, policies: Iterable[api.SchedulingPolicy], clusters: Iterable[profiles.Cluster]) -> None:
         """Puts all these policies in force, from the next decision on."""
+        policies = tuple(policies)
+        trials = {f"{each.metadata.namespace}/{each.metadata.name}": each.spec for each in policies
+                  if each.spec.mode == "DryRun"}  # fmt: skip
+        self._shadows = {key: seen for key, seen in self._shadows.items() if trials.get(key) == self._trials[key]}
+        self._trials = trials
         self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out, more=self._more)
         self.policies.govern(self.scheduler.cache.snapshot)
         self.scheduler.roster.regroup()
@@ -87,6 +102,10 @@ class PolicyBoard:
 
     def facts(self, key: str) -> PolicyFacts:
         """What the policy governs at the moment. Raises KeyError where it is not in force."""
+        if self.policies.tried(key):
+            return PolicyFacts(
+                shadow=self._shadows.get(key, policy_status.Shadow()), error=self.policies.problems.get(key, "")
+            )
         nodes = self.scheduler.cache.snapshot
         rows = self.policies.report(key, nodes)
         everybody = Governed(key, cluster=None)
@@ -94,11 +113,24 @@ class PolicyBoard:
         pending = self._backlog.count(everybody, nodes)
         conflicts = self.policies.conflicts({*nodes.classes(), *self._backlog.classes()})
         return PolicyFacts(
-            pods=PodCounts(governed=bound + pending, bound=bound, pending=pending),
+            pods=policy_status.PodCounts(governed=bound + pending, bound=bound, pending=pending),
             domains=tuple(rows),
             overridden_by=tuple(sorted(conflicts.get(key, ()))),
             error=self.policies.problems.get(key, ""),
         )
+
+    def bound(self, placed: Placed) -> None:
+        """A pod has got its node: what a policy in mode DryRun has said about it counts."""
+        said = placed.judgement
+        if said is None or said.policy not in self._trials:
+            return
+        seen = self._shadows.get(said.policy, policy_status.Shadow())
+        self._shadows[said.policy] = policy_status.Shadow(
+            decisions=seen.decisions + 1,
+            different=seen.different + said.different,
+            impossible=seen.impossible + said.impossible,
+        )
+        self.on_trial(said.policy)
 
     def broken(self, key: str, cluster: str) -> tuple[str, ...]:
         """Names of the policy's rules that the members of one StatefulCluster break where they are. Raises KeyError."""
@@ -150,6 +182,9 @@ class PolicyBoard:
 
     def _framework_for(self, cls: PodClass) -> Framework:
         return self.policies.framework_for(cls)
+
+    def _shadow_for(self, cls: PodClass) -> Shadow | None:
+        return self.policies.shadow_for(cls)
 
     def _changed(self) -> None:
         self.scheduler.happened([Happening(ClusterEvent.POLICY)], self._clock())

@@ -270,6 +270,7 @@ class SchedulingLoop:
                 decision = placed.decision
                 log.info("bound", pod=pod.key, node=node, score=decision.score, feasible=decision.feasible)
                 self._reporter.scheduled(pod, node)
+                self._board.bound(placed)
                 self._observer.attempt("scheduled", placed.framework.name, now - started)
                 self._observer.bound(placed.queued.attempts, now - placed.queued.added)
             case binder.PodGone() | binder.AlreadyBound():

@@ -17,7 +17,9 @@ MAX_WEIGHT = 100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Governed:
-    """The pods of a policy that a rule counts. Rules look at the members of one StatefulCluster on their own.
+    """The pods of a policy that a rule counts: those that it governs, or is tried on.
+
+    Rules look at the members of one StatefulCluster on their own.
 
     Attributes:
         policy: key of the policy.
@@ -40,7 +42,7 @@ class Governed:
             and (self.leaving or not cls.terminating)
             and all(cls.labels.get(key) == value for key, value in self.group)
             and self.selector.matches(cls.labels)
-            and nodes.policy_of(cls) == self.policy
+            and self.policy in (nodes.policy_of(cls), nodes.shadow_of(cls))
         )
 
 

@@ -2,7 +2,8 @@
 
 First the policy that the pod names in its annotation; then the one that its StatefulCluster refers to; then, of those
 in its namespace that select it, the one with the highest precedence, and the oldest among equals. A policy in mode
-DryRun governs nothing.
+DryRun governs nothing; it is tried on the pods that name it or that it selects, whoever governs them. Of several the
+one that would go first is tried, so that a pod costs one more decision at most.
 """
 
 from __future__ import annotations
@@ -62,16 +63,34 @@ class Governance:
         self._policies = {policy.key: policy for policy in policies}
         self._clusters = {cluster.key: cluster for cluster in clusters}
         self._selecting: dict[str, list[CompiledPolicy]] = {}
+        self._trying: dict[str, list[CompiledPolicy]] = {}
         for policy in sorted(self._policies.values(), key=lambda each: each.rank):
-            if policy.enforced and policy.selector is not None:
-                self._selecting.setdefault(policy.namespace, []).append(policy)
+            if policy.selector is not None:
+                table = self._selecting if policy.enforced else self._trying
+                table.setdefault(policy.namespace, []).append(policy)
+        self._tries = not all(policy.enforced for policy in self._policies.values())
         self._key: dict[PodClass, str] = {}
+        self._shadow: dict[PodClass, str] = {}
 
     def key_for(self, cls: PodClass) -> str:
         """The key of the policy that governs the pods of a class, or ""."""
         key = self._key.get(cls)
         if key is None:
             key = self._key[cls] = self._find(cls)
+        return key
+
+    def shadow_for(self, cls: PodClass) -> str:
+        """The key of the policy in mode DryRun that is tried on the pods of a class, or ""."""
+        if not self._tries:
+            return ""
+        key = self._shadow.get(cls)
+        if key is None:
+            named = self._policies.get(self._named(cls))
+            if named is not None and not named.enforced:
+                key = named.key
+            else:
+                key = next((each.key for each in _selecting(self._trying, cls)), "")
+            self._shadow[cls] = key
         return key
 
     def missing_for(self, cls: PodClass) -> str:
@@ -98,6 +117,7 @@ class Governance:
     def keep(self, used: set[PodClass]) -> None:
         """Forgets what was said of classes that are not in use."""
         self._key = {cls: key for cls, key in self._key.items() if cls in used}
+        self._shadow = {cls: key for cls, key in self._shadow.items() if cls in used}
 
     def _collide(self, policies: Sequence[CompiledPolicy], found: dict[str, set[str]]) -> None:
         for loser in policies[1:]:
@@ -121,11 +141,7 @@ class Governance:
         return f"{cls.namespace}/{name}" if name else ""
 
     def _selected_by(self, cls: PodClass) -> list[CompiledPolicy]:
-        return [
-            each
-            for each in self._selecting.get(cls.namespace, ())
-            if each.selector is not None and each.selector.matches(cls.labels)
-        ]
+        return list(_selecting(self._selecting, cls))
 
 
 def declared(clusters: Iterable[Cluster]) -> Mapping[str, tuple[DeclaredSet, ...]]:
@@ -140,6 +156,13 @@ def quorums(clusters: Iterable[Cluster]) -> Iterator[QuorumSet]:
         for each in cluster.sets:
             if each.quorum:
                 yield QuorumSet(namespace, name, each.labels[common.LABEL_NODE_SET], each.replicas)
+
+
+def _selecting(table: Mapping[str, Sequence[CompiledPolicy]], cls: PodClass) -> Iterator[CompiledPolicy]:
+    """The policies that select the pods of a class, of those of each namespace."""
+    for each in table.get(cls.namespace, ()):
+        if each.selector is not None and each.selector.matches(cls.labels):
+            yield each
 
 
 def _covers(broad: Selector | None, narrow: Selector | None) -> bool:

@@ -26,6 +26,7 @@ from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.compile import CompiledPolicy, compile_policy
 from stowplan.profiles.governance import Cluster, Governance, declared, quorums
 from stowplan.scheduler.groups import Group
+from stowplan.scheduler.shadows import Shadow
 
 
 class Policies:
@@ -69,6 +70,7 @@ class Policies:
         self._governance = Governance(self._policies.values(), self._clusters)
         self._sizes = GroupSizes(declared(self._clusters), backlog)
         self._frameworks: dict[tuple[str, str], Framework] = {}
+        self._shadows: dict[tuple[str, str], Shadow] = {}
         self._waiting: dict[tuple[str, str], Framework] = {}
         scoring = frozenset[str]().union(*(each.scoring for each in self._profiles.values()))
         self.problems: Mapping[str, str] = {
@@ -80,6 +82,7 @@ class Policies:
     def govern(self, nodes: Snapshot) -> None:
         """Puts these policies in force: from now on the snapshot counts by them."""
         nodes.policy_of = self.key_for
+        nodes.shadow_of = self._governance.shadow_for
         nodes.recount()
         self._backlog.forget()
 
@@ -88,6 +91,7 @@ class Policies:
         twin = copy.copy(self)
         twin._out = out
         twin._frameworks = {}
+        twin._shadows = {}
         return twin
 
     def key_for(self, cls: PodClass) -> str:
@@ -109,6 +113,23 @@ class Policies:
             self._frameworks[args.scheduler_name, policy] = framework
         return framework
 
+    def shadow_for(self, cls: PodClass) -> Shadow | None:
+        """The policy in mode DryRun that is tried on the pods of a class, or None."""
+        key = self._governance.shadow_for(cls)
+        if not key:
+            return None
+        args = self._profiles.get(cls.scheduler, self._args)
+        shadow = self._shadows.get((args.scheduler_name, key))
+        if shadow is None:
+            keeper = self._preemption_keeper()
+            framework = assembly.assemble(args, self._policies[key], self._out, self._sizes, keeper)
+            shadow = self._shadows[args.scheduler_name, key] = Shadow(key, framework)
+        return shadow
+
+    def tried(self, key: str) -> bool:
+        """Whether a policy is in mode DryRun. Raises KeyError where there is no such policy."""
+        return not self._policies[key].enforced
+
     def group_for(self, cls: PodClass) -> Group | None:
         """The group whose members are placed together, or None."""
         policy = self.key_for(cls)
@@ -129,14 +150,15 @@ class Policies:
             return
         seen = set()
         for cls in {*nodes.classes(), *self._backlog.classes()}:
-            policy = self._policies.get(self.key_for(cls))
-            if policy is None:
-                continue
-            for rule in policy.spread:
-                watched = (rule, inclusion.wishes(cls, policy.added))
-                if rule.relaxes and watched not in seen:
-                    seen.add(watched)
-                    yield watched
+            for key in (self.key_for(cls), self._governance.shadow_for(cls)):
+                policy = self._policies.get(key)
+                if policy is None:
+                    continue
+                for rule in policy.spread:
+                    watched = (rule, inclusion.wishes(cls, policy.added))
+                    if rule.relaxes and watched not in seen:
+                        seen.add(watched)
+                        yield watched
 
     def _rules(self, policy: CompiledPolicy) -> policy_report.Rules:
         return policy_report.Rules(

@@ -65,7 +65,7 @@ def _verdicts(spec: api.SchedulingPolicySpec, facts: PolicyFacts) -> tuple[commo
     elif gaps:
         accepted = _condition(api.ACCEPTED, "True", "AcceptedInPart", "; ".join(gaps))
     else:
-        accepted = _condition(api.ACCEPTED, "True", "Accepted", "the policy is in force")
+        accepted = _condition(api.ACCEPTED, "True", "Accepted", _effect(spec))
     violated = [row for row in facts.domains if row.violated]
     if violated:
         shown = ", ".join(f"{row.rule} ({row.group})" if row.group else row.rule for row in violated[:_NAMED])
@@ -85,8 +85,14 @@ def _verdicts(spec: api.SchedulingPolicySpec, facts: PolicyFacts) -> tuple[commo
     elif facts.overridden_by:
         ready = _condition(api.READY, "False", "Overridden", conflicted.message)
     else:
-        ready = _condition(api.READY, "True", "InForce", "the policy is in force")
+        ready = _condition(api.READY, "True", spec.mode if spec.mode == "DryRun" else "InForce", _effect(spec))
     return accepted, satisfied, conflicted, ready
+
+
+def _effect(spec: api.SchedulingPolicySpec) -> str:
+    if spec.mode == "DryRun":
+        return "the policy is tried on the pods that it selects, and places none: see status.shadow"
+    return "the policy is in force"
 
 
 def _condition(type_: str, status_: Literal["True", "False"], reason: str, message: str) -> common.Condition:

@@ -13,7 +13,7 @@ from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodClass
-from stowplan.scheduler import solver
+from stowplan.scheduler import shadows, solver
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.group_cycle import GroupCycle
 from stowplan.scheduler.groups import Roster
@@ -22,6 +22,7 @@ from stowplan.scheduler.placing import Placer
 from stowplan.scheduler.promises import Promises
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import QueuedPodInfo
+from stowplan.scheduler.shadows import ShadowFor
 
 __all__ = ["Batch", "Outcome", "Placed", "Question", "Scheduler", "Unplaced"]
 
@@ -36,6 +37,7 @@ class Scheduler:
         queue: the pods that wait.
         framework_for: the plugins that place the pods of a class.
         roster: the pods without a node, and their groups.
+        shadow_for: the policy that is tried on the pods of a class, if any.
 
     Attributes:
         promises: the pods for which others are being evicted.
@@ -48,11 +50,13 @@ class Scheduler:
         queue: SchedulingQueue,
         framework_for: Callable[[PodClass], Framework],
         roster: Roster,
+        shadow_for: ShadowFor = shadows.nobody,
     ) -> None:
         self.cache = cache
         self.queue = queue
         self.framework_for = framework_for
         self.roster = roster
+        self._shadow_for = shadow_for
         self.promises = Promises(cache.snapshot)
         self.preempts = True
         self._groups = GroupCycle(cache, queue, roster, self._unplaced)
@@ -102,7 +106,7 @@ class Scheduler:
         return self._groups.answered(question, answer, seconds, self._placer(chance, probe_for), now)
 
     def _placer(self, chance: int, probe_for: Callable[[Framework], Probe]) -> Placer:
-        return Placer(self.cache, self.roster, self.framework_for, chance, probe_for)
+        return Placer(self.cache, self.roster, self.framework_for, chance, probe_for, shadow_for=self._shadow_for)
 
     def _decide(self, queued: QueuedPodInfo, placer: Placer, now: float) -> Placed | Unplaced:
         framework = placer.framework(queued)

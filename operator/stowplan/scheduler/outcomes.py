@@ -12,6 +12,7 @@ from stowplan.model.pods import PodInfo
 from stowplan.scheduler.groups import Group
 from stowplan.scheduler.promises import Promise
 from stowplan.scheduler.queued import QueuedPodInfo
+from stowplan.scheduler.shadows import Judgement
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Placed:
 
     Attributes:
         writes: to be done, and to take effect, before the bind.
+        judgement: what a policy that is tried would have done; None where there is none.
     """
 
     queued: QueuedPodInfo
@@ -27,6 +29,7 @@ class Placed:
     framework: Framework
     state: CycleState
     writes: tuple[PreBindWrite, ...]
+    judgement: Judgement | None = None
 
     @property
     def pod(self) -> PodInfo:

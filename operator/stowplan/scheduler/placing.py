@@ -15,10 +15,12 @@ from stowplan.framework.runtime import Decision, Framework
 from stowplan.framework.status import Diagnosis, Refusal, Reject, Verdict
 from stowplan.framework.trial import beside
 from stowplan.model.pods import PodClass
+from stowplan.scheduler import shadows
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.groups import Roster
 from stowplan.scheduler.outcomes import Placed
 from stowplan.scheduler.queued import QueuedPodInfo
+from stowplan.scheduler.shadows import ShadowFor
 
 JOINT = "JointPlacement"
 """What decided about a pod that was placed together with others, where a plugin would be named."""
@@ -33,6 +35,7 @@ class Placer:
         framework_for: the plugins that place the pods of a class.
         chance: a non-negative number that picks among equally good nodes.
         probe_for: the clock that times the plugins of a profile.
+        shadow_for: the policy that is tried on the pods of a class, if any.
     """
 
     def __init__(
@@ -42,12 +45,15 @@ class Placer:
         framework_for: Callable[[PodClass], Framework],
         chance: int,
         probe_for: Callable[[Framework], Probe],
+        *,
+        shadow_for: ShadowFor,
     ) -> None:
         self._cache = cache
         self._roster = roster
         self._framework_for = framework_for
         self._chance = chance
         self._probe_for = probe_for
+        self._shadow_for = shadow_for
 
     def framework(self, queued: QueuedPodInfo) -> Framework:
         """The plugins that place a pod."""
@@ -93,13 +99,15 @@ class Placer:
     ) -> Placed | Diagnosis:
         """Counts the pod on the node that was chosen for it, and reserves what it needs there."""
         pod, nodes = queued.pod, self._cache.snapshot
+        shadow = self._shadow_for(pod.cls)
+        judgement = None if shadow is None else shadows.judge(shadow, pod, nodes, decision.row)
         self._cache.assume(pod, decision.node)
         writes = framework.reserve(pod, nodes, state, decision.row)
         if isinstance(writes, Verdict):
             self._cache.forget(pod)
             return Diagnosis(len(nodes), [writes])
         self._roster.settled(pod.uid)
-        return Placed(queued, decision, framework, state, writes)
+        return Placed(queued, decision, framework, state, writes, judgement)
 
     def take_back(self, placed: Placed) -> None:
         """As if it had never been placed."""
