@@ -10,7 +10,7 @@ from tests.parity import exceptions
 from tests.parity.draw import Object
 from tests.parity.kube_scheduler import Oracle, OracleError
 from tests.parity.stowplan_judge import State
-from tests.parity.verdict import Difference, Verdict
+from tests.parity.verdict import Difference, Preempted, Verdict
 
 RAISED = "raised"
 
@@ -62,11 +62,20 @@ def compare(
             one = exceptions.differences(key, state, items, theirs, functools.partial(_one, oracle, key))
         except Exception as error:  # noqa: BLE001 - as above
             one = exceptions.Compared((), [_raised(error)])
+        if not one.left and exceptions.CLAIM_TWICE not in one.used and theirs.preemption is not None:
+            one.left.extend(_preemption(state, key, theirs.preemption))
         if one.left:
             found.differences[key] = one.left
         elif one.used:
             found.excepted[key] = one.used
     return found
+
+
+def _preemption(state: State, key: str, theirs: Preempted) -> list[Difference]:
+    try:
+        return state.preemption(key, theirs)
+    except Exception as error:  # noqa: BLE001 - as above
+        return [_raised(error)]
 
 
 def _one(oracle: Oracle, key: str, items: Sequence[Object]) -> Verdict:

@@ -13,7 +13,8 @@ from typing import cast, get_args
 
 import msgspec
 import numpy as np
-from tests.parity.verdict import Rejection, Score, Verdict
+from tests.parity import preemption
+from tests.parity.verdict import Difference, Preempted, Rejection, Score, Verdict
 
 from stowplan.errors import InvalidObject
 from stowplan.framework.plugin import CycleState
@@ -25,6 +26,7 @@ from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 from stowplan.plugins.group_size import Backlog
+from stowplan.plugins.policy_keeper import PolicyKeeper
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.policies import Policies
@@ -88,6 +90,14 @@ class State:
         framework = (self._ours if require_capacity else self._each_alone).framework_for(pod.cls)
         return _judge(pod, self.cache.snapshot, framework)
 
+    def preemption(self, key: str, theirs: Preempted) -> list[Difference]:
+        """Where preemption for one pod differs from the oracle's, both with kube-scheduler's rule for capacity."""
+        if key not in self.pending:
+            return []
+        pod = self.pending[key]
+        framework, nobody = self._each_alone.framework_for(pod.cls), PolicyKeeper((), ())
+        return list(preemption.differences(pod, self.cache.snapshot, framework, nobody, theirs))
+
     def _ask_before(self, now: Iterable[objects.KubeObject]) -> None:
         """Judges some pods of the state to come, so that there is something in memory that may be wrong then."""
         waiting = (each for each in now if isinstance(each, objects.Pod) and not each.spec.node_name)
@@ -121,6 +131,8 @@ class State:
                 self.cache.put_node(item)
             case objects.Namespace():
                 self.cache.put_namespace(item)
+            case objects.PodDisruptionBudget():
+                self.cache.budgets[item.key] = item
             case _:
                 self.cache.put_storage(_storage(item))
 
@@ -133,6 +145,8 @@ class State:
                 self.cache.remove_node(item.key)
             case objects.Namespace():
                 self.cache.remove_namespace(item.key)
+            case objects.PodDisruptionBudget():
+                self.cache.budgets.pop(item.key, None)
             case _:
                 self.cache.remove_storage(_storage(item))
 

@@ -74,6 +74,29 @@ def _nobody(self: object, cls: PodClass, nodes: object) -> bool:
         pytest.param("framework.nodes.NodeTable._touch", _never, "resources", "feasible", id="memory, of requests"),
         pytest.param("framework.counters.PodCounter.add", _never, "podaffinity", "feasible", id="counts"),
         pytest.param("framework.pools.PoolTable.charge", _never, "capacity", "capacity", id="promised capacity"),
+        pytest.param(
+            "plugins.preemption_search.importance", lambda pod: pod.key, "preemption", "victims", id="who may stay"
+        ),
+        pytest.param(
+            "plugins.budgets.Budgets.split", lambda _, pods: ([], list(pods)), "preemption", "victims", id="budgets"
+        ),
+        pytest.param(
+            "plugins.preemption_search.Candidate.cost",
+            property(lambda self: (-len(self.victims), self.row)),
+            "preemption",
+            "chosen",
+            id="which node is made free",
+        ),
+        pytest.param(
+            "framework.priorities.Priorities.below",
+            lambda *_: iter(()),
+            "preemption",
+            "preemption message",
+            id="who is less important",
+        ),
+        pytest.param(
+            "plugins.preemption_search.NO_VICTIMS", "nobody", "preemption", "preemption message", id="its wording"
+        ),
     ],
 )
 def test_a_rule_that_is_broken_is_noticed(

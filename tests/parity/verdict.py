@@ -36,6 +36,32 @@ class Score(msgspec.Struct, frozen=True):
     plugins: dict[str, int]
 
 
+class Room(msgspec.Struct, frozen=True):
+    """A node that could be made free.
+
+    Attributes:
+        victims: ``namespace/name``, the most important one first.
+        violations: how many of them have a budget that does not allow it.
+    """
+
+    victims: tuple[str, ...] = ()
+    violations: int = 0
+
+
+class Preempted(msgspec.Struct, frozen=True):
+    """What could be done.
+
+    Attributes:
+        candidates: by name of node.
+        chosen: the node, or "".
+        message: why nothing can be done, where there is no candidate.
+    """
+
+    candidates: dict[str, Room]
+    chosen: str = ""
+    message: str = ""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What is said of one pod, alone against the state as it is.
 
@@ -46,6 +72,7 @@ class Verdict(msgspec.Struct, frozen=True):
         refused: by a pre-filter: no node was looked at.
         message: the failure text, where no node is feasible.
         error: what stopped the decision without a verdict.
+        preemption: what could be done, where no node is feasible; of the oracle only.
     """
 
     feasible: tuple[str, ...]
@@ -54,6 +81,7 @@ class Verdict(msgspec.Struct, frozen=True):
     refused: Rejection | None = None
     message: str = ""
     error: str = ""
+    preemption: Preempted | None = None
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from tests.parity import node_world, pod_world, storage_world
+from tests.parity import node_world, pod_world, priority_world, storage_world
 from tests.parity.draw import Draw, Object
 from tests.parity.words import NAMESPACES
 
@@ -21,6 +21,7 @@ FEATURES: Final = (
     "volumes",
     "limits",
     "capacity",
+    "preemption",
 )
 """What a state can be full of; every feature can come in any state, but seldom."""
 
@@ -56,7 +57,10 @@ def state(seed: str, features: Collection[str] = FEATURES) -> tuple[list[Object]
         if with_storage and draw.chance(0.85):
             storage_world.give(draw, raw, stored, stranger=True)
         pods.append(raw)
-    return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods]), full_of
+    priorities = Draw(f"{seed} priorities")
+    budgets = priority_world.crowd(priorities, nodes, pods) if "preemption" in full_of else []
+    priority_world.start(priorities, pods)
+    return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods, *budgets]), full_of
 
 
 def earlier(items: Sequence[Object], seed: str, features: Collection[str] = FEATURES) -> list[Object]:

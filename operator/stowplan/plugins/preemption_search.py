@@ -158,6 +158,10 @@ class Search:
                 return best
         return self._settle(found)
 
+    def of(self, row: int) -> Candidate | None:
+        """What it would cost to make this very node free, no rule of a policy counted; None where it cannot be."""
+        return next(iter(self._candidates([row])), None)
+
     # ------------------------------------------------------------ which nodes
 
     def _levels(self) -> Iterator[tuple[int, Rows]]:

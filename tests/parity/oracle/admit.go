@@ -13,6 +13,9 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
+	"k8s.io/kubernetes/pkg/apis/policy"
+	_ "k8s.io/kubernetes/pkg/apis/policy/install"
+	policyvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
 	"k8s.io/kubernetes/pkg/apis/storage"
 	_ "k8s.io/kubernetes/pkg/apis/storage/install"
 	storagevalidation "k8s.io/kubernetes/pkg/apis/storage/validation"
@@ -90,6 +93,8 @@ func validate(internal runtime.Object) field.ErrorList {
 	case *core.PersistentVolumeClaim:
 		options := corevalidation.ValidationOptionsForPersistentVolumeClaim(each, nil)
 		return corevalidation.ValidatePersistentVolumeClaim(each, options)
+	case *policy.PodDisruptionBudget:
+		return policyvalidation.ValidatePodDisruptionBudget(each, policyvalidation.PodDisruptionBudgetValidationOptions{})
 	case *storage.StorageClass:
 		return storagevalidation.ValidateStorageClass(each)
 	case *storage.CSINode:

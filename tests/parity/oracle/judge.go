@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -49,6 +50,8 @@ type verdict struct {
 	Message string `json:"message,omitempty"`
 	// Scores are weighted, by feasible node.
 	Scores map[string]score `json:"scores"`
+	// Preemption says what could be done, where no node is feasible.
+	Preemption *preempted `json:"preemption,omitempty"`
 }
 
 // current lets one framework look at one snapshot after the other.
@@ -58,9 +61,11 @@ type judge struct {
 	framework framework.Framework
 	snapshot  *current
 	informers informers.SharedInformerFactory
+	preemptor *preemptor
 }
 
-// leftOut are the default plugins that take no part: Stowplan has neither yet, and PostFilter comes after the verdict.
+// leftOut are the default plugins that take no part: Stowplan has none of the one, and the other would evict for real;
+// preempt.go asks it what it would do.
 var leftOut = sets.New(names.DynamicResources, names.DefaultPreemption)
 
 func newJudge(ctx context.Context) (*judge, error) {
@@ -92,6 +97,7 @@ func newJudge(ctx context.Context) (*judge, error) {
 		frameworkruntime.WithClientSet(client),
 		frameworkruntime.WithInformerFactory(factory),
 		frameworkruntime.WithSnapshotSharedLister(snapshot),
+		frameworkruntime.WithPodNominator(nobody{}),
 		frameworkruntime.WithSharedCSIManager(
 			nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
 		frameworkruntime.WithParallelism(1),
@@ -99,7 +105,11 @@ func newJudge(ctx context.Context) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{framework: made, snapshot: snapshot, informers: factory}, nil
+	preemptor, err := newPreemptor(ctx, made)
+	if err != nil {
+		return nil, err
+	}
+	return &judge{framework: made, snapshot: snapshot, informers: factory, preemptor: preemptor}, nil
 }
 
 func (j *judge) all(ctx context.Context, objects []runtime.Object) (map[string]verdict, error) {
@@ -129,6 +139,7 @@ func (j *judge) take(ctx context.Context, objects []runtime.Object) ([]*v1.Pod, 
 		j.informers.Core().V1().Namespaces().Informer(),
 		j.informers.Core().V1().PersistentVolumes().Informer(),
 		j.informers.Core().V1().PersistentVolumeClaims().Informer(),
+		j.informers.Policy().V1().PodDisruptionBudgets().Informer(),
 		j.informers.Storage().V1().StorageClasses().Informer(),
 		j.informers.Storage().V1().CSINodes().Informer(),
 		j.informers.Storage().V1().CSIDrivers().Informer(),
@@ -159,6 +170,8 @@ func (j *judge) take(ctx context.Context, objects []runtime.Object) ([]*v1.Pod, 
 			shelf = j.informers.Core().V1().PersistentVolumes().Informer().GetIndexer()
 		case *v1.PersistentVolumeClaim:
 			shelf = j.informers.Core().V1().PersistentVolumeClaims().Informer().GetIndexer()
+		case *policyv1.PodDisruptionBudget:
+			shelf = j.informers.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer()
 		case *storagev1.StorageClass:
 			shelf = j.informers.Storage().V1().StorageClasses().Informer().GetIndexer()
 		case *storagev1.CSINode:
@@ -206,6 +219,7 @@ func (j *judge) one(ctx context.Context, pod *v1.Pod) verdict {
 		refused := rejectionOf(status, status.Plugin())
 		found.Refused = &refused
 		found.Message = message(pod, len(nodes), diagnosis)
+		found.Preemption = j.preemptor.ask(ctx, state, pod, nodes, diagnosis.NodeToStatus)
 		return found
 	}
 	absent := fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
@@ -235,6 +249,7 @@ func (j *judge) one(ctx context.Context, pod *v1.Pod) verdict {
 	}
 	if len(feasible) == 0 {
 		found.Message = message(pod, len(nodes), diagnosis)
+		found.Preemption = j.preemptor.ask(ctx, state, pod, nodes, diagnosis.NodeToStatus)
 		return found
 	}
 	if status := j.framework.RunPreScorePlugins(ctx, state, pod, feasible); !status.IsSuccess() {
