@@ -18,7 +18,7 @@ from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process, Usage
 
 SETTLE = 60.0
-"""Seconds after the last bind in which a system may still write events and the like; Stowplan sends 200 a second."""
+"""Seconds after the last bind in which a system may still write events and the like."""
 _LOOK = 1.0
 _IDLE = 0.03
 """Share of a core that a scheduler without work may use."""
