@@ -117,16 +117,33 @@ async def test_the_claims_of_a_pod_must_fit_together(
 async def test_a_pod_goes_elsewhere_when_the_driver_refuses(
     api: Api, namespace: str, own_node: OwnNode, own_class: OwnClass, own: OwnProcess,
 ) -> None:  # fmt: skip
-    """The driver reports space on both nodes and has none on one. Each try ends on one of the two by chance."""
-    release, _ = own({"podMaxBackoffSeconds": 1})
-    refusing, good = await own_node("n1", annotations={REFUSE: "true"}), await own_node("n2")
-    pool = await own_class("pool", nodes=[refusing, good])
+    """The driver reports space on three nodes and has some on one. No pod is sent to the same node twice."""
+    release, replica = own({})
+    refusing = [await own_node(name, annotations={REFUSE: "true"}) for name in ("n1", "n2")]
+    good = await own_node("n3")
+    pool = await own_class("pool", nodes=[*refusing, good])
     names = [f"p{number}" for number in range(5)]
     for name in names:
         await api.create(objects.claim(namespace, name, pool))
         await api.create(objects.pod(namespace, name, claims=[name], scheduler=release.name))
     pods = await objects.all_bound(api, namespace, len(names), within=90)
     assert {pod["spec"]["nodeName"] for pod in pods} == {good}
+    assert replica.metric("scheduler_schedule_attempts_total", result="error") <= len(names) * len(refusing)
+    await nothing_left(api, replica)
+
+
+async def test_a_node_that_refused_is_tried_again_later(
+    api: Api, namespace: str, own_node: OwnNode, own_class: OwnClass, own: OwnProcess,
+) -> None:  # fmt: skip
+    """There is no other. Nothing else happens when the time is over, and nobody waits for the flush."""
+    release, _ = own({})
+    node = await own_node("n1", annotations={REFUSE: "true"})
+    pool = await own_class("pool", nodes=[node])
+    await api.create(objects.claim(namespace, "data", pool))
+    await api.create(objects.pod(namespace, "db", claims=["data"], scheduler=release.name))
+    await objects.unschedulable(api, namespace, "db", saying="1 node(s) where the volume could not be provisioned")
+    await api.patch(f"/api/v1/nodes/{node}", {"metadata": {"annotations": {REFUSE: None}}})
+    assert (await objects.bound(api, namespace, "db"))["spec"]["nodeName"] == node
 
 
 async def test_a_volume_that_does_not_come_in_time_is_given_back_and_tried_again(
@@ -182,6 +199,30 @@ async def test_pods_that_share_a_claim_follow_its_volume(
     (node,) = {pod["spec"]["nodeName"] for pod in pods}
     assert where(await volume_of(api, namespace, "shared")) == (HOSTNAME, [node])
     await nothing_left(api, stowplan)
+    events = await api.list(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
+    assert not [each["note"] for each in events if each["reason"] == "FailedScheduling"]
+
+
+@pytest.mark.usefixtures("stowplan")
+async def test_a_claim_for_one_pod_alone_is_handed_over_when_that_pod_is_gone(
+    api: Api, namespace: str, own_node: OwnNode, own_class: OwnClass
+) -> None:
+    """A pod that is on its way out still has it."""
+    node = await own_node("n")
+    pool = await own_class("pool", nodes=[node])
+    claim = objects.claim(namespace, "data", pool)
+    claim["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    await api.create(claim)
+    first = objects.pod(namespace, "first", claims=["data"])
+    first["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.create(first)
+    await objects.bound(api, namespace, "first")
+    await api.create(objects.pod(namespace, "second", claims=["data"]))
+    await objects.unschedulable(api, namespace, "second", saying="already in-use by another pod")
+    await api.delete(objects.pod_path(namespace, "first"))
+    await objects.unschedulable(api, namespace, "second", saying="already in-use by another pod")
+    await api.patch(objects.pod_path(namespace, "first"), {"metadata": {"finalizers": None}})
+    assert (await objects.bound(api, namespace, "second"))["spec"]["nodeName"] == node
 
 
 async def test_existing_volumes_are_found_for_claims(

@@ -26,7 +26,7 @@ from stowplan.framework.status import Refusal
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.plugins.volume_args import LocalCapacity, VolumeBindingArgs
-from stowplan.plugins.volume_binding import NO_SPACE, NO_SUCH_VOLUME, NO_VOLUME, NODE_CONFLICT, VolumeBinding
+from stowplan.plugins.volume_binding import NO_SPACE, NO_SUCH_VOLUME, NO_VOLUME, NODE_CONFLICT, REFUSED, VolumeBinding
 
 SELECTED = "volume.kubernetes.io/selected-node"
 NODES = [node("a1", zone="a"), node("a2", zone="a"), node("b1", zone="b")]
@@ -416,3 +416,16 @@ def test_a_claim_shared_by_two_pods_in_flight_is_held_until_both_give_up() -> No
     plugin().unreserve(q, nodes, CycleState())
     plugin().unreserve(q, nodes, CycleState())
     assert ask(plugin(), pod("r", claims=["shared"]), nodes) == everywhere()
+
+
+def test_a_node_on_which_no_volume_could_be_made_is_left_out_for_a_while() -> None:
+    nodes = snapshot(NODES, storage=[DYNAMIC, on_host("v", "a1"), claim("dynamic"), claim("static", size="9Gi")])
+    for name in ("dynamic", "static"):
+        nodes.volumes.refuse(f"default/{name}", "a1", 0)
+    nodes.volumes.refuse("default/static", "b1", 0)
+    assert ask(plugin(), pod("p", claims=["dynamic"]), nodes) == rejected(), "there is a volume that needs no making"
+    both, state = pod("p", claims=["static"]), CycleState()
+    assert ask(plugin(), both, nodes, state) == rejected(a1=REFUSED, b1=REFUSED)
+    assert plugin().reserve(both, nodes, state, nodes.row_of["a1"]) == Refusal(REFUSED)
+    nodes.volumes.expire(1000)
+    assert ask(plugin(), both, nodes) == rejected()

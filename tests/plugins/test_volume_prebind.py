@@ -37,6 +37,7 @@ def unclaimed_uid() -> objects.PersistentVolume:
     return found
 
 
+REFUSED = Failed('provisioning failed for PVC "c"', "default/c")
 CONFLICT = Failed('pv "v" node affinity doesn\'t match node "n": no matching NodeSelectorTerms')
 
 
@@ -72,13 +73,15 @@ def test_binding_an_existing_volume(storage: list[StorageObject], expected: Prog
         pytest.param([pvc("v", {SELECTED: "n", BOUND: "yes"})], WAITING, id="the watch of volumes is behind"),
         pytest.param([pvc("v", {SELECTED: "n", BOUND: "yes"}), pv(zone="b")], CONFLICT, id="made in the wrong place"),
         pytest.param(
-            [pvc("", {"x": "y"})], Failed('provisioning failed for PVC "c"'), id="the provisioner refused the node"
+            [pvc("", {"x": "y"})], REFUSED, id="the provisioner refused the node"
         ),
         pytest.param(
-            [pvc("", {})], Failed('selectedNode annotation reset for PVC "c"'), id="refused, and no annotation is left"
+            [pvc("", {})],
+            Failed('selectedNode annotation reset for PVC "c"', "default/c"),
+            id="refused, and no annotation is left",
         ),
         pytest.param(
-            [pvc("", {SELECTED: "m"})], Failed('provisioning failed for PVC "c"'), id="somebody chose another node"
+            [pvc("", {SELECTED: "m"})], REFUSED, id="somebody chose another node"
         ),
         pytest.param(
             [], Failed('failed to check provisioning pvc: persistentvolumeclaims "default/c" not found'),
@@ -94,7 +97,7 @@ def test_provisioning_a_volume(storage: list[StorageObject], expected: Progress)
     ("seen", "expected"),
     [
         pytest.param("9", WAITING, id="older than the write"),
-        pytest.param("10", Failed('provisioning failed for PVC "c"'), id="the write itself or newer"),
+        pytest.param("10", REFUSED, id="the write itself or newer"),
     ],
 )
 def test_objects_from_before_the_write_say_nothing(seen: str, expected: Progress) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests import builders
 
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.snapshot import Snapshot
@@ -187,6 +188,114 @@ def test_a_removed_pod_does_not_come_back_out_of_a_heap() -> None:
     assert queue.pop(0) is None
     assert len(queue) == 0
     assert queue.next_flush() is None
+
+
+def crowd(queue: SchedulingQueue, remedy: Alike, size: int) -> list[QueuedPodInfo]:
+    """So many pods that fit nowhere, and wait together."""
+    for number in range(size):
+        queue.put(pending(f"p{number}"), number)
+    pods = [popped(queue, 10) for _ in range(size)]
+    for queued in pods:
+        queue.unschedulable(queued, diagnosis(), remedy, 10)
+    return pods
+
+
+def test_one_pod_is_tried_for_all_that_are_alike() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1"})
+    crowd(queue, remedy, 3)
+    assert happened(queue, POD_REMOVED, 100, "n1") == 1
+    assert queue.size(Place.UNSCHEDULABLE) == 2
+    knocks = popped(queue, 100)
+    queue.unschedulable(knocks, diagnosis(), remedy, 100)
+    assert queue.pop(100) is None
+    assert queue.vain == {"AssignedPodDelete": 1}
+
+
+def test_when_one_gets_a_node_the_next_is_tried_as_long_as_there_is_room() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1", "n2"})
+    crowd(queue, remedy, 4)
+    happened(queue, POD_REMOVED, 100, "n1")
+    happened(queue, POD_REMOVED, 100, "n2")  # while the first one is being tried
+    popped(queue, 100)
+    remedy.room.discard("n1")
+    popped(queue, 100)
+    remedy.room.discard("n2")
+    assert queue.pop(100) is None
+    assert queue.size(Place.UNSCHEDULABLE) == 2
+    assert not queue.vain
+
+
+def test_the_next_is_tried_when_the_one_that_was_woken_goes_away_or_fails_for_another_reason() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1"})
+    crowd(queue, remedy, 3)
+    happened(queue, POD_REMOVED, 100, "n1")
+    queue.remove("p0", 100)
+    knocks = popped(queue, 100)
+    assert knocks.pod.name == "p1"
+    queue.unschedulable(knocks, diagnosis("another"), Alone(frozenset({NODE_ADDED})), 100)
+    assert order(queue, 100) == ["p2"]
+
+
+def test_the_one_whose_backoff_is_over_first_is_tried() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1"})
+    pods = crowd(queue, remedy, 2)
+    happened(queue, POD_REMOVED, 100, "n1")
+    queue.unschedulable(popped(queue, 100), diagnosis(), remedy, 100)
+    happened(queue, POD_REMOVED, 100.5, "n1")
+    assert popped(queue, 100.5) is pods[1]
+
+
+def test_why_a_pod_fits_nowhere_is_known_while_others_like_it_sleep() -> None:
+    nodes = Snapshot()
+    queue, remedy = SchedulingQueue(nodes), Alike({"n1"})
+    pods = crowd(queue, remedy, 1)
+    found = queue.known(pending("new"), [remedy])
+    assert found is not None
+    assert found.reasons == {"x": 1}
+    assert queue.known(pending("urgent", priority=1), [remedy]) is None
+    happened(queue, POD_REMOVED, 100, "n1")
+    assert queue.known(pending("new"), [remedy]) is None
+    queue.unschedulable(popped(queue, 100), diagnosis(), remedy, 100)
+    assert queue.known(pending("new"), [remedy]) is not None
+    nodes.put_node(builders.node("n1"))
+    assert queue.known(pending("new"), [remedy]) is None
+    queue.remove(pods[0].pod.uid, 100)
+
+
+def test_a_change_of_policies_wakes_everybody() -> None:
+    queue = SchedulingQueue(Snapshot())
+    crowd(queue, Alike(), 3)
+    assert happened(queue, ClusterEvent.POLICY, 100) == 3
+    assert queue.size(Place.ACTIVE) == 3
+
+
+def test_a_group_is_flushed_by_one_of_its_pods() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike()
+    crowd(queue, remedy, 3)
+    assert queue.flush(10 + FLUSH_AFTER) == 1
+    knocks = popped(queue, 10 + FLUSH_AFTER)
+    queue.unschedulable(knocks, diagnosis(), remedy, 10 + FLUSH_AFTER)
+    assert queue.next_flush() == 10 + 2 * FLUSH_AFTER
+    assert queue.vain == {"UnschedulableTimeout": 1}
+
+
+def test_an_important_pod_that_is_woken_again_and_again_does_not_keep_others_waiting() -> None:
+    """Its backoff grows to ten seconds; all others are tried meanwhile."""
+    queue, room = SchedulingQueue(Snapshot()), frozenset({NODE_ADDED})
+    queue.put(pending("important", priority=1000), 0)
+    tried = []
+    now = 0.0
+    for number in range(200):
+        queue.put(pending(f"p{number}"), now)
+        happened(queue, NODE_ADDED, now)
+        queue.flush(now)
+        while (queued := queue.pop(now)) is not None:
+            tried.append(queued.pod.name)
+            if queued.pod.name == "important":
+                queue.unschedulable(queued, diagnosis(), Alone(room), now)
+        now += 0.5
+    assert len(tried) - tried.count("important") == 200
+    assert tried.count("important") <= 15
 
 
 @dataclasses.dataclass

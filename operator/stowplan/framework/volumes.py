@@ -29,6 +29,7 @@ from stowplan.framework.attachments import Attachments, ClaimUse, DriverVolume, 
 from stowplan.framework.free import FreeVolumes
 from stowplan.framework.inflight import Assumption, InFlight
 from stowplan.framework.pools import Capacity, Promise
+from stowplan.framework.refusals import Refusals
 from stowplan.framework.storage import Claim, Volume
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
@@ -67,6 +68,7 @@ class VolumeCatalog:
         disks: the pods on nodes that use a disk without a claim.
         limits: how many volumes of a CSI driver there may be on a node.
         in_flight: what is held for the claims of pods in flight.
+        refusals: where drivers could not make volumes lately.
         capacity: what volumes can be made from, and what of it is promised.
         version: changes with every object that is put or removed, and with everything that is assumed or forgotten.
     """
@@ -82,6 +84,7 @@ class VolumeCatalog:
         self.disks = disks.DiskUse()
         self.limits = Limits()
         self.in_flight = InFlight()
+        self.refusals = Refusals()
         self.capacity = Capacity()
         self.version = 0
         self._claims: dict[str, Claim] = {}
@@ -252,6 +255,20 @@ class VolumeCatalog:
                 self._release(key)
         self.version += 1
 
+    def refuse(self, key: str, node: str, now: float) -> None:
+        """A driver could not make a volume for a claim on a node."""
+        claim = self._claims.get(key)
+        if claim is not None and not claim.volume:
+            self.refusals.refuse(key, claim.uid, node, now)
+            self.version += 1
+
+    def expire(self, now: float) -> list[objects.PersistentVolumeClaim]:
+        """The claims that may be tried again on nodes on which no volume could be made for them."""
+        over = self.refusals.expire(now)
+        if over:
+            self.version += 1
+        return [self.claims[key] for key in over if key in self.claims]
+
     # ------------------------------------------------------------ copies and checks
 
     def fork(self) -> VolumeCatalog:
@@ -316,6 +333,7 @@ class VolumeCatalog:
         if new is not None:
             self._claims[key] = new
         _reindex(self._claims_of, key, old.volume if old else "", new.volume if new else "")
+        self.refusals.seen(key, new.uid if new else "", bound=bool(new and new.volume))
         held = self.in_flight.claims.get(key)
         if held is not None and (
             new is None

@@ -4,6 +4,8 @@ The scheduling loop runs one :meth:`PreBinder.run` per such pod, beside everythi
 their effect is judged by ``plugins.volume_prebind`` from what the watch shows; this module writes, waits and, when it
 comes to nothing, takes the writes back, so that the next try is not tied to a node that could not do it.
 
+Pods that share a claim share its write. A node on which no volume could be made is remembered (``framework.refusals``).
+
 Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/binder.go`` (``BindPodVolumes``). Upstream
 leaves ``selected-node`` where it is after a timeout; then a pod whose provisioner hangs never gets another node.
 """
@@ -11,6 +13,7 @@ leaves ``selected-node`` where it is after a timeout; then a pod whose provision
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -32,6 +35,14 @@ LOOK_AGAIN: Final = 5.0
 """Seconds after which a waiting pod is looked at without a change of its claims: its node may have gone."""
 
 
+@dataclasses.dataclass(slots=True)
+class _Shared:
+    """A write that several pods may rely on: its answer, and how many do."""
+
+    answer: asyncio.Future[Written]
+    pods: int = 0
+
+
 class PreBinder:
     """Carries out ``PreBindWrite`` and waits for the claims.
 
@@ -48,6 +59,7 @@ class PreBinder:
         self._timeout = timeout
         self._clock = clock
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._shared: dict[PreBindWrite, _Shared] = {}
 
     def changed(self, item: objects.KubeObject) -> None:
         """A claim or volume has changed or is gone: whoever waits for it looks again."""
@@ -73,13 +85,35 @@ class PreBinder:
         written: list[Written] = []
         try:
             for write in placed.writes:
-                written.append(await self._write(write))  # noqa: PERF401 - what was written must be known on a failure
+                written.append(await self._write_once(write))  # noqa: PERF401 - must be known on a failure
             failure = await self._wait(written, node, permit)
         except (errors.ApiError, errors.ApiUnreachable) as error:
             failure = f"volumes could not be prepared: {error}"
+        finally:
+            alone = [each for each in written if self._last(each.write)]
         if failure is not None:
-            await self._take_back(written)
+            await self._take_back(alone)
         return failure
+
+    async def _write_once(self, write: PreBindWrite) -> Written:
+        """Writes, unless another pod in flight has written just that, or is about to: then waits for its answer."""
+        shared = self._shared.get(write)
+        if shared is None:
+            shared = self._shared[write] = _Shared(asyncio.ensure_future(self._write(write)))
+        shared.pods += 1
+        try:
+            return await asyncio.shield(shared.answer)
+        except BaseException:
+            self._last(write)
+            raise
+
+    def _last(self, write: PreBindWrite) -> bool:
+        """A pod relies on a write no more; whether nobody does now."""
+        shared = self._shared[write]
+        shared.pods -= 1
+        if not shared.pods:
+            del self._shared[write]
+        return not shared.pods
 
     async def _write(self, write: PreBindWrite) -> Written:
         catalog = self._nodes.volumes
@@ -108,11 +142,14 @@ class PreBinder:
                 if permit.failure:
                     return permit.failure
                 match volume_prebind.prebind_status(written, node, self._nodes):
-                    case Failed(reason):
+                    case Failed(reason, refused):
+                        self._refused([refused] if refused else [], node)
                         return reason
                     case Waiting(missing):
                         left = deadline - self._clock()
                         if left <= 0:
+                            made = {each.write.claim for each in written if isinstance(each.write, ProvisionClaim)}
+                            self._refused(made.intersection(missing), node)
                             return f"no volume within {self._timeout:.0f} s for {', '.join(sorted(missing))}"
                         await _either(event, min(left, LOOK_AGAIN))
                     case _:
@@ -122,6 +159,12 @@ class PreBinder:
                 self._waiting[claim].discard(event)
                 if not self._waiting[claim]:
                     del self._waiting[claim]
+
+    def _refused(self, claims: Iterable[str], node: str) -> None:
+        """No volumes could be made there for these claims: their pods go elsewhere for a while."""
+        for claim in claims:
+            log.info("no volume made", claim=claim, node=node)
+            self._nodes.volumes.refuse(claim, node, self._clock())
 
     async def _take_back(self, written: list[Written]) -> None:
         """Undoes the writes that have had no effect; whatever somebody else has changed meanwhile stays."""

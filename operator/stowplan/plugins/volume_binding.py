@@ -6,6 +6,7 @@ Source: kubernetes v1.36.3 ``plugins/volumebinding/volume_binding.go`` and ``bin
   ``plugins.volume_provisioning``.
 - A claim that a pod names in two volumes is one claim: upstream looks for two volumes for it.
 - Among volumes that are equally good for a claim the first by name is taken: upstream takes any.
+- A node on which the driver could not make the volume is left out for a while, see ``framework.refusals``.
 - In-tree volumes are not translated to CSI, see ``framework.volumes``.
 """
 
@@ -34,6 +35,7 @@ from stowplan.plugins.volume_together import Together
 NODE_CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
 NO_SPACE = "node(s) did not have enough free storage"
+REFUSED = "node(s) where the volume could not be provisioned"
 NO_SUCH_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 
 
@@ -43,6 +45,7 @@ class Plan:
 
     Attributes:
         basis: the nodes and storage objects that it was made from; another basis makes it void.
+        refused: bool[node]: the driver could not make a volume for some claim there lately; None for no node.
         no_volume: bool[node]: some claim gets no volume.
         no_space: bool[node]: not enough room for the volumes that would have to be made.
         choices: the existing volumes that claims get, by claim key.
@@ -50,6 +53,7 @@ class Plan:
     """
 
     basis: tuple[object, int]
+    refused: Mask | None
     no_volume: Mask
     no_space: Mask
     choices: dict[str, Choices]
@@ -131,6 +135,8 @@ class VolumeBinding:
                 yield Reject(conflict, NODE_CONFLICT, UNRESOLVABLE)
         if volumes.unbound:
             plan = self._plan(volumes, nodes)
+            if plan.refused is not None:
+                yield Reject(plan.refused, REFUSED, UNRESOLVABLE)
             yield Reject(plan.no_volume, NO_VOLUME, UNRESOLVABLE)
             yield Reject(plan.no_space, NO_SPACE, UNRESOLVABLE)
         if missing is not None:
@@ -155,7 +161,7 @@ class VolumeBinding:
         if elsewhere is not None:
             no_volume = no_volume | elsewhere
             no_space = no_space & ~elsewhere
-        return Plan(basis, no_volume, no_space, choices, ordered)
+        return Plan(basis, _refused(ordered, choices, nodes), no_volume, no_space, choices, ordered)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """What the unbound claims of the pods take from one another."""
@@ -229,6 +235,8 @@ class VolumeBinding:
         if not volumes.unbound:
             return ()
         plan = self._plan(volumes, nodes)
+        if plan.refused is not None and plan.refused[row]:
+            return Refusal(REFUSED)
         if plan.no_volume[row]:
             return Refusal(NO_VOLUME)
         if plan.no_space[row]:
@@ -283,6 +291,20 @@ def _unreachable(claims: tuple[Claim, ...], nodes: Snapshot) -> tuple[Mask | Non
         mask = volume_masks.unreachable(volume.topology, nodes)
         conflict = mask if conflict is None else conflict | mask
     return conflict, None
+
+
+def _refused(claims: tuple[Claim, ...], choices: dict[str, Choices], nodes: Snapshot) -> Mask | None:
+    """bool[node]: where a volume would have to be made for some claim, and could not be lately; None for no node."""
+    mask: Mask | None = None
+    for claim in claims:
+        rows = [nodes.row_of[name] for name in nodes.volumes.refusals.nodes(claim.key) if name in nodes.row_of]
+        if rows:
+            here = np.zeros(len(nodes), dtype=np.bool_)
+            here[rows] = True
+            if claim.key in choices:
+                here &= ~choices[claim.key].matched
+            mask = here if mask is None else mask | here
+    return mask
 
 
 def _not_selected(selected: set[str], nodes: Snapshot) -> Mask | None:

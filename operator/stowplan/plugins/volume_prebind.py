@@ -46,9 +46,14 @@ class Waiting:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failed:
-    """It will not happen: the pod must be placed anew."""
+    """It will not happen: the pod must be placed anew.
+
+    Attributes:
+        refused: key of the claim for which no volume could be made on the node; "" where something else is wrong.
+    """
 
     reason: str
+    refused: str = ""
 
 
 Progress = Done | Waiting | Failed
@@ -105,9 +110,9 @@ def _provisioning(write: ProvisionClaim, version: str, node: objects.Node, nodes
     if _older(raw, version):
         return Waiting((write.claim,))
     if not raw.metadata.annotations:
-        return Failed(f'selectedNode annotation reset for PVC "{claim.name}"')
+        return Failed(f'selectedNode annotation reset for PVC "{claim.name}"', refused=write.claim)
     if claim.selected_node != write.node:
-        return Failed(f'provisioning failed for PVC "{claim.name}"')
+        return Failed(f'provisioning failed for PVC "{claim.name}"', refused=write.claim)
     if claim.volume:
         volume = catalog.volume(claim.volume)
         if volume is None:  # the watch of volumes may be behind that of claims

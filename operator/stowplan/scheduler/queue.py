@@ -223,6 +223,9 @@ class SchedulingQueue:
     def flush(self, now: float) -> int:
         """Moves on the pods whose backoff is over, and one of each group that has been unschedulable for long."""
         moved = 0
+        over = self._nodes.volumes.expire(now)
+        if over:
+            moved = self.happened((Happening(ClusterEvent.VOLUMES_RELEASED, new=claim) for claim in over), now)
         while self._backoff and self._backoff[0][0] <= now:
             _, ticket, queued = heapq.heappop(self._backoff)
             if self._current(queued, ticket, Place.BACKOFF):
@@ -241,6 +244,9 @@ class SchedulingQueue:
         while self._backoff and not self._current(self._backoff[0][2], self._backoff[0][1], Place.BACKOFF):
             heapq.heappop(self._backoff)
         times = [self._backoff[0][0]] if self._backoff else []
+        over = self._nodes.volumes.refusals.due()
+        if over is not None:
+            times.append(over)
         if self._asleep:
             times.append(next(iter(self._asleep)).since + FLUSH_AFTER)
         return min(times, default=None)
