@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.controlplane.api import STRATEGIC, ApiFailure, condition, wait_until
+from tests.controlplane.api import STRATEGIC, ApiFailure, wait_until
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.handlers.bench import PATIENCE, Bench, cluster, node_set, reason, said, template
+from tests.handlers.serving import at_least, serves
 
 pytestmark = pytest.mark.e2e
 
@@ -32,38 +32,6 @@ def held(manifest: Manifest) -> dict[str, str]:
     return {each["target"]: each.get("heldBy", "") for each in manifest["status"]["pendingChanges"]}
 
 
-def serves(pod: Manifest) -> bool:
-    return condition(pod, "Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
-
-
-@contextlib.asynccontextmanager
-async def at_least(bench: Bench, ready: int) -> AsyncIterator[None]:
-    """While this goes on, no revision of the API shows fewer members that serve."""
-    path = f"/api/v1/namespaces/{bench.namespace}/pods"
-    listed = await bench.api.request("GET", path)
-    serving = {each["metadata"]["name"] for each in listed["items"] if serves(each)}
-    least = len(serving)
-
-    async def follow() -> None:
-        nonlocal least
-        async for event in bench.api.watch(path, listed["metadata"]["resourceVersion"]):
-            pod = event["object"]
-            if event["type"] != "DELETED" and serves(pod):
-                serving.add(pod["metadata"]["name"])
-            else:
-                serving.discard(pod["metadata"]["name"])
-            least = min(least, len(serving))
-
-    following = asyncio.create_task(follow())
-    try:
-        yield
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
-    assert least >= ready
-
-
 # --- rollout ----------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +41,7 @@ async def test_a_template_that_never_gets_ready_stops_after_its_first_victim_and
     good = node_set("master", 3, quorum=True)
     await bench.create(good)
     await bench.settle()
-    async with at_least(bench, 2):
+    async with at_least(bench.api, bench.namespace, 2):
         await bench.change(nodeSets=[{**good, "template": broken("v2")}])
         found = await bench.until(
             lambda it: "db-master-2 is not ready: it is starting" in held(it).get("db-master-1", "")
@@ -92,7 +60,7 @@ async def test_a_template_that_never_gets_ready_stops_after_its_first_victim_and
     assert images == {
         "db-master-0": "example.com/db:v1", "db-master-1": "example.com/db:v1", "db-master-2": "example.com/db:v2",
     }  # fmt: skip
-    async with at_least(bench, 2):
+    async with at_least(bench.api, bench.namespace, 2):
         await bench.change(nodeSets=[node_set("master", 3, quorum=True, image="v3")])
         found = await bench.settle()
         assert found["status"]["summary"]["updated"] == "3/3"
@@ -173,7 +141,7 @@ async def test_a_rollout_and_a_drain_at_once_never_break_a_quorum(bench: Bench) 
                         raise
                 await asyncio.sleep(0.05)
 
-    async with at_least(bench, 2):
+    async with at_least(bench.api, bench.namespace, 2):
         draining = asyncio.create_task(drain())
         try:
             for image in ("v2", "v3"):
@@ -299,7 +267,7 @@ async def test_a_claim_template_that_is_added_is_rolled_out(bench: Bench) -> Non
         "spec": {"storageClassName": "zonal", "resources": {"requests": {"storage": "1Gi"}}},
     }
     more["volumeClaimTemplates"].append(log)
-    async with at_least(bench, 1):
+    async with at_least(bench.api, bench.namespace, 1):
         await bench.change(nodeSets=[more])
         await bench.settle()
     assert await bench.names("persistentvolumeclaims") == [
