@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import JsonValue
 from tests.reconcile.test_fixed_point import change_sets, images
 from tests.reconcile.world import BAD_IMAGE, RACK, ZONE, Refused, World, node_set
 
@@ -79,6 +80,21 @@ def test_another_policy_is_written_into_running_pods_without_restarting_them() -
     action = only(world)
     assert isinstance(action, Patch)
     assert action.body == {"metadata": {"annotations": {"stowplan.dev/policy": "ha"}}}
+
+
+def test_sets_that_would_share_their_claims_are_refused_and_the_others_go_on() -> None:
+    world = running(World(node_set("db-a", 1, claims=1), node_set("b", 1)))
+    before = {name: pod.metadata.uid for name, pod in world.pods.items()}
+    shared: JsonValue = {"metadata": {"name": "vol0-db"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    world.set(nodeSets=[
+        node_set("db-a", 1, claims=1), {**node_set("a", 2), "volumeClaimTemplates": [shared]}, node_set("b", 2),
+    ])  # fmt: skip
+    world.run()
+    assert sorted(world.pods) == ["db-b-0", "db-b-1", "db-db-a-0"]
+    assert {name: pod.metadata.uid for name, pod in world.pods.items() if name in before} == before
+    ready = next(each for each in world.status.conditions if each.type == "Ready")
+    assert (ready.status, ready.reason) == ("False", "InvalidSpec")
+    assert ready.message.startswith("spec.nodeSets[1].volumeClaimTemplates[0].metadata.name: claims vol0-db-db-a-<n>")
 
 
 # --- failure ----------------------------------------------------------------------------------------------------

@@ -63,8 +63,9 @@ class WhenDomainDown(ApiModel):
     """What a spread rule does while all nodes of a domain are unusable."""
 
     action: Literal["Relax", "Wait"]
-    """Relax: the domain stops counting, so that the rest can be placed, and the skew heals when it is back. Wait: it
-    goes on counting, and pods that would have to go there wait for it."""
+    """Relax: the domain stops counting, so that the rest can be placed. When it is back, members of StatefulClusters
+    that were placed meanwhile and break the rule are placed anew, one after the other, within their disruption budget;
+    other pods stay where they are. Wait: it goes on counting, and pods that would have to go there wait for it."""
     after: Duration | None = None
     """With Relax: how long all nodes of the domain must have been unusable, such as 90s or 1h30m. Default: 5m."""
 
