@@ -203,6 +203,19 @@ class Stage:
         not_ready = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
         await self.api.patch(path, {"status": {"conditions": [not_ready]}}, content_type=STRATEGIC)
 
+    async def forget_pod(self, pod: Manifest) -> None:
+        """The pod of a deleted node is deleted: what kube-controller-manager does after a minute."""
+        uid = {"uid": pod["metadata"]["uid"]}
+        try:
+            await self.api.request(
+                "DELETE",
+                f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}",
+                {"gracePeriodSeconds": 0, "preconditions": uid},
+            )
+        except ApiFailure as failure:
+            if failure.status not in (404, 409):  # somebody else was quicker
+                raise
+
     async def evict(self, name: str) -> bool:
         """Ask once for a pod to be evicted; False where its budget says no. A pod that is gone is fine."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}

@@ -26,14 +26,9 @@ async def before(stage: Stage) -> None:
 def objects(setup: Setup) -> list[Manifest]:
     match setup:
         case Setup.PLAIN:
-            return [*CACHE.stateful_set(), *DATA.stateful_set()]
+            return CACHE.stateful_set()
         case Setup.EXPERT:
-            priority = {
-                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "picky"},
-                "value": 1000,
-            }  # fmt: skip
-            data = DATA.stateful_set(parallel=True, priorityClassName="picky")
-            return [priority, *CACHE.stateful_set(parallel=True), *data]
+            return CACHE.stateful_set(parallel=True)
         case Setup.OURS:
             sets = [{"name": each.name, "replicas": 1, "template": each.template()} for each in (CACHE, DATA)]
             cluster = {
@@ -44,7 +39,26 @@ def objects(setup: Setup) -> list[Manifest]:
             return [policy(gang={"minMember": 2, "groupBy": ["app"]}), cluster]
 
 
+def picky(setup: Setup) -> list[Manifest]:
+    """The second StatefulSet; the StatefulCluster has both members."""
+    priority = {
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "picky"}, "value": 1000,
+    }  # fmt: skip
+    match setup:
+        case Setup.PLAIN:
+            return DATA.stateful_set()
+        case Setup.EXPERT:
+            return [priority, *DATA.stateful_set(parallel=True, priorityClassName="picky")]
+        case Setup.OURS:
+            return []
+
+
 async def happens(stage: Stage) -> None:
+    async def come() -> bool | None:
+        return True if await stage.pods() else None
+
+    await stage.until(come, "no member was made")
+    await stage.apply(picky(stage.setup))
     await stage.running(2)
 
 

@@ -39,6 +39,7 @@ async def happens(stage: Stage) -> None:
                 if "persistentVolumeClaim" in each)  # fmt: skip
     stage.given_up.add(claim)
     await stage.api.delete(f"/api/v1/nodes/{history.node_of(lost)}")
+    await stage.forget_pod(lost)
     await stage.running(3, without={lost["metadata"]["uid"]})
 
 

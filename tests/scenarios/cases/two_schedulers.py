@@ -1,8 +1,8 @@
 """Two schedulers compete for the last slot: kubernetes 72043.
 
-Eight nodes with room for one member each, and two services of four members that are made at the same moment. Users
-expect each node to get one member. Two schedulers that each see a free node both take it, and the API server does not
-mind: the kubelet is the one who refuses a member, after it was placed.
+A node with room for one member, taken by somebody else; two services of one member each wait for it. Then it is free.
+Users expect one member there, and the other one to go on waiting. Two schedulers hear of it at the same moment and both
+take it, and the API server does not mind: the kubelet is the one who refuses a member, after it was placed.
 
 Plainly, each service has a scheduler of its own, as the documentation of Kubernetes describes it for multiple
 schedulers. The expert has one kube-scheduler with two profiles. Ours are two replicas of Stowplan, of which one leads.
@@ -11,20 +11,27 @@ schedulers. The expert has one kube-scheduler with two profiles. Ours are two re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
 from tests.controlplane import binaries, components
+from tests.controlplane.api import condition
 from tests.controlplane.nodes import Layout, Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process
-from tests.scenarios.manifests import Service, policy
-from tests.scenarios.scenario import Scenario, Setup
+from tests.scenarios import history
+from tests.scenarios.manifests import NAMESPACE, Service, filler, policy
+from tests.scenarios.scenario import Failed, Scenario, Setup
 from tests.scenarios.stage import Stage
 
-ONE, TWO = (Service(name=name, replicas=4, cpu="9") for name in ("one", "two"))
+ONE, TWO = (Service(name=name, replicas=1, cpu="9") for name in ("one", "two"))
+NODE = "a-1-r1-h1"
 SECOND = "second-scheduler"
+SETTLES = 3.0
+"""Seconds in which a second scheduler would have acted, too."""
 
 
 @contextlib.contextmanager
@@ -59,19 +66,38 @@ def objects(setup: Setup) -> list[Manifest]:
             return [policy(), ONE.stateful_cluster(), TWO.stateful_cluster()]
 
 
+async def before(stage: Stage) -> None:
+    await stage.apply([filler("busy", NODE, "9")])
+
+
 async def happens(stage: Stage) -> None:
-    await stage.running(8)
+    async def both_wait() -> bool | None:
+        waiting = [each for each in await stage.pods() if condition(each, "PodScheduled") == "False"]
+        return True if len(waiting) == 2 else None
+
+    await stage.until(both_wait, "the members do not wait")
+    await stage.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/busy", gracePeriodSeconds=0)
+    await stage.until(functools.partial(placed, stage), "nobody took the slot")
+
+
+async def placed(stage: Stage) -> list[str] | None:
+    """Names of the members that have a node, once there are any."""
+    return [each["metadata"]["name"] for each in await stage.pods() if history.node_of(each)] or None
 
 
 async def check(stage: Stage) -> None:
-    await stage.running(8)
+    await asyncio.sleep(SETTLES)
+    there = await placed(stage) or []
+    if len(there) != 1:
+        raise Failed(f"{' and '.join(there)} share a node that has room for one")
 
 
 SCENARIO = Scenario(
     name="two-schedulers",
     issue="kubernetes 72043",
     title="two schedulers compete for the last slot",
-    layout=Layout(zones=1, power_domains=1, racks=2, hosts=4),
+    layout=Layout(zones=1, power_domains=1, racks=1, hosts=1),
+    before=before,
     objects=objects,
     happens=happens,
     check=check,
