@@ -45,6 +45,7 @@ def everything() -> metrics.Metrics:
         metrics.Sources(
             pending_pods=lambda: {"active": 3, "backoff": 2, "unschedulable": 1, "gated": 0},
             incoming_pods=lambda: {("active", "UnschedulablePodAdd"): 6},
+            vain_retries=lambda: {"AssignedPodDelete": 2},
             unschedulable_pods=lambda: {("NodeResourcesFit", "stowplan"): 1},
             cache_size=lambda: {"nodes": 60, "pods": 11, "assumed_pods": 0},
             binds_in_flight=lambda: 4,
@@ -138,6 +139,7 @@ def test_gauges_are_read_anew_for_each_scrape() -> None:
         metrics.Sources(
             pending_pods=lambda: pending,
             incoming_pods=dict,
+            vain_retries=dict,
             unschedulable_pods=dict,
             cache_size=dict,
             binds_in_flight=lambda: 0,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import curve, decisions, machine, report, stream, systems, workloads
+from tests.bench import curve, decisions, flood, machine, report, stream, systems, workloads
 from tests.bench.measure import Case, Run, measure
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["decisions"]:
             return decisions.main(arguments[1:])
+        if arguments[:1] == ["flood"]:
+            return flood.main(arguments[1:])
         if arguments[:1] == ["curve"]:
             return curve.main(arguments[1:])
         if arguments[:1] == ["stream"]:

@@ -46,6 +46,8 @@ class Sources:
     """Pods by queue: active, backoff, unschedulable, gated; each of them always there."""
     incoming_pods: Callable[[], Mapping[tuple[str, str], int]]
     """Pods that have ever entered a queue, by (queue, event)."""
+    vain_retries: Callable[[], Mapping[str, int]]
+    """Tries that ended with the same reasons as the one before, by the event that woke the pod."""
     unschedulable_pods: Callable[[], Mapping[tuple[str, str], int]]
     """Pods by (plugin, profile); a pod counts for each plugin that rejected it."""
     cache_size: Callable[[], Mapping[str, int]]
@@ -274,6 +276,14 @@ def _sampled(sources: Sources) -> Iterator[core.Metric]:
     for labels, pods in sources.incoming_pods().items():
         incoming.add_metric(labels, pods)
     yield incoming
+    vain = core.CounterMetricFamily(
+        "stowplan_queue_vain_retries_total",
+        "Number of attempts that an event led to and that ended with the same reasons as the one before.",
+        labels=("event",),
+    )
+    for event, retries in sources.vain_retries().items():
+        vain.add_metric((event,), retries)
+    yield vain
     yield _gauge(
         "scheduler_unschedulable_pods",
         "Number of unschedulable pods by the plugin that rejected them; a pod counts once for each such plugin.",

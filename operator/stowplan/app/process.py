@@ -279,6 +279,7 @@ class _Process:
             metrics.Sources(
                 pending_pods=lambda: {place.value: scheduler.queue.size(place) for place in Place},
                 incoming_pods=self._incoming,
+                vain_retries=lambda: scheduler.queue.vain,
                 unschedulable_pods=self._unschedulable,
                 cache_size=lambda: {
                     "nodes": len(scheduler.cache.snapshot),

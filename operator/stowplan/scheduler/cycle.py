@@ -12,7 +12,7 @@ from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
-from stowplan.model.pods import PodClass
+from stowplan.model.pods import PodClass, PodInfo
 from stowplan.scheduler import shadows, solver
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.group_cycle import GroupCycle
@@ -144,7 +144,9 @@ class Scheduler:
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
         pod, nominations = queued.pod, self.cache.snapshot.nominations
         held = nominations.node_of(pod.uid)
-        promise = self.promises.seek(pod, framework, diagnosis) if self.preempts else None
+        promise = None
+        if self.preempts and (held or not self._in_vain(pod, diagnosis)):
+            promise = self.promises.seek(pod, framework, diagnosis)
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
@@ -157,6 +159,12 @@ class Scheduler:
                 freed.append(Happening(ClusterEvent.POD_REMOVED, old=pod, node=held))
             self.happened(freed, now)
         return Unplaced(queued, framework, diagnosis, repeated, promise)
+
+    def _in_vain(self, pod: PodInfo, diagnosis: Diagnosis) -> bool:
+        """Whether nothing could be done for a pod that is like this one, and there is still nobody to evict."""
+        if not diagnosis.after:
+            return False
+        return bool(diagnosis.unresolvable.all()) or self.cache.snapshot.lowest_priority() >= pod.priority
 
     def carried_out(self, uid: str, now: float, *, done: bool) -> None:
         """The victims of a pod have been asked to leave; if that has failed, the pod is tried again."""
