@@ -232,7 +232,7 @@ class Even:
             for name, node in cluster.nodes.items()
             if history.usable(node) and cluster.now - cluster.turned.get(name, 0.0) > GRACE
         }
-        lowest = min((counts[each] for each in compared if each[0] == here[0]), default=0)
+        lowest = min((counts[each] for each in compared if each[0] == here[0]), default=held)
         return f"{here[1]} holds {held}, the emptiest domain {lowest}" if held - lowest > self.skew else None
 
     def _place(self, node: Manifest | None) -> tuple[str, str]:

@@ -250,6 +250,14 @@ TWO = (pod("db-0", "a1"), pod("db-1", "b1"))
             "",
             id="a zone that is out does not count",
         ),
+        pytest.param(
+            Even(ZONE),
+            Story(*(node(each, taints=UNREACHABLE) for each in ("a1", "b1", "c1")), *TWO)
+            .then(*ZONES, pod("db-2", "b1"), pod("db-3", "c1"))
+            .pause(),
+            "",
+            id="all zones have just come back",
+        ),
     ],
 )  # fmt: skip
 def test_pods_are_placed_as_a_rule_says(rule: Apart | AtMost | Even, story: Story, broken: str) -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
+import pytest
 from tests.bench import machine
 from tests.scenarios import report
 from tests.scenarios.registry import BY_NAME, SCENARIOS
-from tests.scenarios.scenario import Outcome
+from tests.scenarios.scenario import Outcome, Scenario
+
+PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 
 
 def outcome(setup: str, run: int, reason: str = "", *broken: str) -> Outcome:
@@ -38,5 +43,14 @@ def test_the_document_has_every_run() -> None:
     assert document["machine"]["kubernetes"].startswith("v1.")
 
 
-def test_every_scenario_has_a_name_of_its_own_and_a_docstring_for_the_docs() -> None:
+def test_every_scenario_has_a_name_of_its_own() -> None:
     assert len(BY_NAME) == len(SCENARIOS) == 15
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+def test_the_page_tells_each_scenario_in_the_words_of_its_module(scenario: Scenario) -> None:
+    title, _, story = (sys.modules[scenario.check.__module__].__doc__ or "").partition("\n\n")
+    assert scenario.issue in title
+    page = " ".join(PAGE.read_text().split())
+    assert f"`{scenario.name}`: {scenario.title}" in page
+    assert " ".join(story.split()) in page

@@ -3,7 +3,8 @@
 Three members with a disk of their host each, one to a host, and a fourth host. The host of a member dies for good and
 its node is deleted. Users expect the member on the fourth host, with a new volume, since the old one is gone with the
 machine and the service has its data twice more. A StatefulSet makes the pod anew with the old claim, whose volume is
-tied to a node that does not exist, and it waits for ever.
+tied to a node that does not exist, and it waits for ever. (kube-controller-manager deletes the pod of a deleted node
+after a minute; here that is done at once.)
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Zonal volumes and spread after a zone outage: kubernetes 128832.
 
 A zone is out when the service is made; users expect the members to be placed in the others meanwhile. Then the zone is
-back, and later a member of it is lost together with one that has a lower number. Each has its volume in its zone, and
-users expect each to come back to it, in whatever order they are made, even where the volumes lie unevenly: the volume
-is the fact, the spread a wish that came too late. With a spread constraint in the pod, a member that would make the
-zones more uneven than maxSkew waits for ever, and with OrderedReady it keeps all others from being made.
+back, and two members are lost at once, one in each of the zones that were well. Each has its volume in its zone, and
+users expect each to come back to it, in whatever order they are made, although the volumes lie unevenly: the volume is
+the fact, the spread a wish that came too late. With a spread constraint in the pod, a member that would make the zones
+more uneven than maxSkew waits for ever, and with OrderedReady it keeps all others from being made.
 """
 
 from __future__ import annotations
