@@ -137,9 +137,12 @@ async def test_it_ends_at_once_when_told_to(api: Api, namespace: str, own: OwnPr
     assert [record["msg"] for record in replica.lines()][-2:] == ["lease released", "stopped"]
     assert "Traceback" not in replica.output()
     assert (await api.get(release.lease))["spec"].get("holderIdentity", "") == ""
-    for each in replica.said("bound"):  # whatever it says it has done is done
+    events = await api.list(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
+    told = {each["regarding"]["name"] for each in events if each["reason"] == "Scheduled"}
+    for each in replica.said("bound"):  # whatever it says it has done is done, and told
         pod = await api.get(objects.pod_path(*each["pod"].split("/")))
         assert pod["spec"]["nodeName"] == each["node"]
+        assert pod["metadata"]["name"] in told
 
 
 async def test_it_ends_at_once_while_another_one_leads(own: OwnProcess, new_replica: NewReplica) -> None:

@@ -166,12 +166,23 @@ class _Process:
         snapshot = scheduler.cache.snapshot
         log.info("caches synced", nodes=len(snapshot), pods=len(snapshot.pods), pending=len(scheduler.queue))
         self._started = True
-        if self._settings.leader_election.leader_elect:
-            await self._elect(api, watched)
-        else:
-            await self._lead(api, watched, fence=lambda: "")
+        recorder = events.Recorder(
+            api,
+            controller=self._settings.scheduler_names[0],
+            instance=self._identity,
+            busy=lambda: self._loop is not None and self._loop.busy,
+        )
+        writing = asyncio.ensure_future(recorder.run())
+        try:
+            if self._settings.leader_election.leader_elect:
+                await self._elect(api, watched, recorder)
+            else:
+                await self._lead(api, watched, recorder, fence=lambda: "")
+        finally:  # the lease has been given back by now: the next leader does not wait for our events
+            await recorder.drain(EVENTS_AT_EXIT)
+            writing.cancel()
 
-    async def _elect(self, api: session.Api, watched: feed.Feed) -> None:
+    async def _elect(self, api: session.Api, watched: feed.Feed, recorder: events.Recorder) -> None:
         chosen = self._settings.leader_election
         # A connection of its own: no crowd of other requests before the renewal.
         async with session.Api(self._cluster, observe=self._measured.api_request) as own:
@@ -186,16 +197,12 @@ class _Process:
                     retry_period=chosen.retry_period.total_seconds(),
                 ),
             )
-            await elector.run(lambda: self._lead(api, watched, fence=lambda: elector.fence))
+            await elector.run(lambda: self._lead(api, watched, recorder, fence=lambda: elector.fence))
 
-    async def _lead(self, api: session.Api, watched: feed.Feed, *, fence: Callable[[], str]) -> None:
+    async def _lead(
+        self, api: session.Api, watched: feed.Feed, recorder: events.Recorder, *, fence: Callable[[], str]
+    ) -> None:
         """Schedules and reconciles until cancelled."""
-        recorder = events.Recorder(
-            api,
-            controller=self._settings.scheduler_names[0],
-            instance=self._identity,
-            busy=lambda: self._loop is not None and self._loop.busy,
-        )
         told = reporter.Reporter(api, recorder)
         evicting = evictor.Evictor(api, recorder, self._carried_out)
         volumes = prebind.PreBinder(
@@ -223,7 +230,6 @@ class _Process:
 
         watched.on_storage = stored
         self._leads = True
-        writing = asyncio.ensure_future(recorder.run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._board.run())
@@ -236,8 +242,6 @@ class _Process:
                 tasks.create_task(scheduling.run())
         finally:
             self._leads = False
-            await recorder.drain(EVENTS_AT_EXIT)
-            writing.cancel()
 
     def _operator(self, watched: feed.Feed) -> operator.Operator:
         """The controllers, told of pods, nodes, budgets and claims."""

@@ -251,7 +251,9 @@ class Recorder:
             # The name makes a repeated POST harmless: AlreadyExists says that the first one arrived.
             event = self._event(entry, count, namespace)
             try:
-                await self._api.request("POST", collection, body=event, seconds=SECONDS, repeat=True)
+                await self._api.request(
+                    "POST", collection, body=event, seconds=SECONDS, repeat=True, attempts=1 if self._closing else None
+                )
             except Conflict:
                 log.debug("event exists", name=entry.name)
         entry.mark(count=count, now=self._clock())
