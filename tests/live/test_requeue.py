@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.controlplane.api import Api
+from tests.controlplane.api import Api, wait_until
 from tests.live import objects
-from tests.live.conftest import OwnClass, OwnNode
+from tests.live.conftest import OwnClass, OwnNode, OwnProcess
 from tests.process import Replica
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("stowplan")]
@@ -173,3 +173,48 @@ async def test_what_cannot_help_is_no_reason_to_try_again(
     await api.create(objects.pod(namespace, "third", claims=["data"]))
     await objects.bound(api, namespace, "third")
     assert tried() == before
+
+
+async def test_no_pod_is_tried_in_vain_while_others_come_and_go(
+    api: Api, namespace: str, own_node: OwnNode, own: OwnProcess
+) -> None:
+    """Fifty pods of one kind that fit nowhere; others come and go, and only what may help wakes any of them."""
+    release, replica = own({})
+    node = await own_node("n", cpu="2")
+    here: dict[str, Any] = {"nodeSelector": {objects.OWN: namespace}, "scheduler": release.name}
+    await objects.create_all(api, (objects.pod(namespace, f"large-{number}", cpu="3", **here) for number in range(50)))
+    await objects.unschedulable(api, namespace, "large-49", saying="1 Insufficient cpu")
+
+    def tried() -> float:
+        return replica.metric("scheduler_schedule_attempts_total", result="unschedulable")
+
+    before = tried()
+    for turn in range(5):
+        names = [f"small-{turn}-{number}" for number in range(4)]
+        await objects.create_all(api, (objects.pod(namespace, name, cpu="100m", **here) for name in names))
+        for name in names:
+            await objects.bound(api, namespace, name)
+            await api.delete(objects.pod_path(namespace, name))
+        labels = {"metadata": {"labels": {"example.com/turn": str(turn)}}}
+        await api.patch(f"/api/v1/nodes/{node}", labels)
+    assert tried() == before
+    assert replica.values("stowplan_queue_vain_retries_total", "event") == []
+    await api.patch(f"/api/v1/nodes/{node}/status", {"status": {"allocatable": {"cpu": "7"}}})
+
+    async def two() -> bool | None:
+        pods = await api.list(objects.pods_path(namespace))
+        return True if sum("nodeName" in each["spec"] for each in pods) == 2 else None
+
+    await wait_until(two, what="two of the large pods bound", within=objects.PATIENCE)
+
+
+async def test_a_node_that_is_made_anew_under_its_name(api: Api, namespace: str, own_node: OwnNode) -> None:
+    name = await own_node("n", taints=[TAINT])
+
+    async def change() -> None:
+        await api.delete(f"/api/v1/nodes/{name}")
+        await objects.ready_node(api, objects.node(name, own=namespace))
+
+    spec: dict[str, Any] = {"nodeSelector": {objects.OWN: namespace}}
+    got = await waits_then_fits(api, namespace, spec, saying="1 node(s) had untolerated taint", change=change)
+    assert got == name
