@@ -246,6 +246,11 @@ class Homes:
         return PodInfo(raw, build_class(raw))
 
 
+def of_member(claim: objects.PersistentVolumeClaim) -> bool:
+    """Whether a claim is of a member of a StatefulCluster."""
+    return _of_claim(claim) is not None
+
+
 def _of_pod(pod: PodInfo) -> Member:
     return Member(pod.namespace, pod.cls.cluster, pod.name)
 

@@ -7,7 +7,10 @@ comes to nothing, takes the writes back, so that the next try is not tied to a n
 Pods that share a claim share its write. A node on which no volume could be made is remembered (``framework.refusals``).
 
 Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/binder.go`` (``BindPodVolumes``). Upstream
-leaves ``selected-node`` where it is after a timeout; then a pod whose provisioner hangs never gets another node.
+leaves ``selected-node`` where it is after a timeout; then a pod whose provisioner hangs never gets another node. Here
+it stays only for members of StatefulClusters: a driver that is slow makes the volume all the same, and a member that has
+gone elsewhere meanwhile, or another one that has taken its place, would be on the wrong side of a rule for good
+(kubernetes 129632). Its place is kept for it (``framework.homes``) until the driver refuses.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Final
 import structlog
 
 from stowplan import errors
+from stowplan.framework import homes
 from stowplan.framework.plugin import BindVolume, PreBindWrite, ProvisionClaim
 from stowplan.framework.snapshot import Snapshot
 from stowplan.kube import session, writes
@@ -149,7 +153,9 @@ class PreBinder:
                         left = deadline - self._clock()
                         if left <= 0:
                             made = {each.write.claim for each in written if isinstance(each.write, ProvisionClaim)}
-                            self._refused(made.intersection(missing), node)
+                            self._refused(
+                                [each for each in made.intersection(missing) if self._leaves(each, node)], node
+                            )
                             return f"no volume within {self._timeout:.0f} s for {', '.join(sorted(missing))}"
                         await _either(event, min(left, LOOK_AGAIN))
                     case _:
@@ -166,13 +172,18 @@ class PreBinder:
             log.info("no volume made", claim=claim, node=node)
             self._nodes.volumes.refuse(claim, node, self._clock())
 
+    def _leaves(self, claim: str, node: str) -> bool:
+        """Whether a claim whose volume does not come is tried elsewhere before the driver has refused the node."""
+        found = self._nodes.volumes.claims.get(claim)
+        return found is None or node not in self._nodes.row_of or not homes.of_member(found)
+
     async def _take_back(self, written: list[Written]) -> None:
         """Undoes the writes that have had no effect; whatever somebody else has changed meanwhile stays."""
         catalog = self._nodes.volumes
         for each in written:
             try:
                 match each.write:
-                    case ProvisionClaim(claim=key, node=node):
+                    case ProvisionClaim(claim=key, node=node) if self._leaves(key, node):
                         claim = catalog.claims.get(key)
                         if claim is not None and not claim.spec.volume_name and _selected(claim) == node:
                             await writes.select_node(self._api, claim, None)
