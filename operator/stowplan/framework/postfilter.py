@@ -58,6 +58,9 @@ class Filters(Protocol):
     def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
         """Whether each node is judged by the pods on it alone, so that changes to many can be tried at once."""
 
+    def only_room(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """Whether the outlook is all that there is to say about nodes once pods have left them."""
+
     def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict | None:
         """What is known to be against nodes even if pods that request ``freed`` (int64[resource, node]) left them.
 

@@ -61,6 +61,11 @@ class Rescue:
         """See ``Filters``."""
         return self._framework.independent(pod, nodes)
 
+    def only_room(self, pod: PodInfo, nodes: Snapshot) -> bool:
+        """See ``Filters``."""
+        active = self._framework.active(pod, nodes)
+        return len(active) == 1 and isinstance(active[0], Outlook)
+
     def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict | None:
         """See ``Filters``; only a filter that no other one goes before can tell."""
         first: Plugin | None = next(iter(self._framework.active(pod, nodes)), None)

@@ -29,12 +29,14 @@ from stowplan.framework.plugin import Rows
 from stowplan.framework.postfilter import Filters
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
-from stowplan.framework.trial import Trial
 from stowplan.model.pods import PodInfo
 from stowplan.plugins.budgets import Budgets
+from stowplan.plugins.preemption_stage import OnNodes, OnPaper, Stage
 
 ENOUGH: Final = 100
 """Possible nodes, with equal most important victims, of which the best is taken (upstream's minimum)."""
+FURTHER: Final = 20
+"""Nodes that are tried at a time where the first of them were not all possible."""
 ENOUGH_ALONE: Final = 32
 """The same where nodes have to be looked at one by one, since the pod's rules reach over several nodes."""
 LOOKS_ALONE: Final = 256
@@ -81,7 +83,7 @@ class Candidate:
             highest,
             sum(each.priority + _OFFSET for each in self.victims),
             len(self.victims),
-            -min(started(each) for each in self.victims if each.priority == highest),
+            -_number(min(started(each) for each in self.victims if each.priority == highest)),
         )
 
 
@@ -99,12 +101,17 @@ class _Plan:
     violations: int = 0
 
 
-def started(pod: PodInfo) -> int:
-    """When a pod was started, as a number that grows with time (util.GetPodStartTime)."""
-    return int("".join(filter(str.isdigit, pod.start_time[:19]))) if pod.start_time else _LATE
+def _number(start: str) -> int:
+    """A time of one-second resolution, as the API has it, as a number that grows with it."""
+    return int("".join(filter(str.isdigit, start[:19])) or _LATE)
 
 
-def importance(pod: PodInfo) -> tuple[int, int, str]:
+def started(pod: PodInfo) -> str:
+    """When a pod was started, sorts as text; one that has not started comes last (util.GetPodStartTime)."""
+    return pod.start_time or "~"
+
+
+def importance(pod: PodInfo) -> tuple[int, str, str]:
     """Sorts pods, the most important one first: by priority, then by how long they run (util.MoreImportantPod)."""
     return (-pod.priority, started(pod), pod.key)
 
@@ -131,6 +138,7 @@ class Search:
         self._chance = chance
         self._budgets = Budgets(nodes.budgets)
         self._together = filters.independent(pod, nodes)
+        self._stage: type[OnPaper | OnNodes] = OnPaper if filters.only_room(pod, nodes) else OnNodes
         self._spared: dict[str, str] = {}
         self._open = ~failure.unresolvable
         self._looks = LOOKS_ALONE
@@ -187,8 +195,9 @@ class Search:
 
     def _batches(self, rows: Rows) -> Iterator[list[int]]:
         if self._together:
-            for start in range(0, len(rows), ENOUGH):
-                yield rows[start : start + ENOUGH].tolist()
+            yield rows[:ENOUGH].tolist()
+            for start in range(ENOUGH, len(rows), FURTHER):
+                yield rows[start : start + FURTHER].tolist()
             return
         for row in rows.tolist():
             if not self._looks:
@@ -201,22 +210,22 @@ class Search:
     def _candidates(self, rows: list[int], *, silent: bool = True) -> Iterator[Candidate]:
         """Those of the nodes that would do; for the others notes why not, unless ``silent``."""
         plans = {row: self._plan(row) for row in rows}
-        with Trial(self._nodes) as trial:
-            for plan in plans.values():
+        with self._stage(self._pod, self._nodes, self._filters) as stage:
+            for row, plan in plans.items():
                 for each in plan.order:
-                    trial.take(each)
-            fits = self._fits([row for row in rows if plans[row].order])
+                    stage.take(each, row)
+            fits = stage.fits([row for row in rows if plans[row].order])
             if not silent:
-                self._note(plans, fits)
+                self._note(plans, fits, stage)
             for step in range(max((len(plans[row].order) for row in fits), default=0)):
                 trying = [row for row in fits if step < len(plans[row].order)]
                 for row in trying:
-                    trial.give_back(plans[row].order[step])
-                spared = set(self._fits(trying))
+                    stage.give_back(plans[row].order[step], row)
+                spared = set(stage.fits(trying))
                 for row in trying:
                     if row not in spared:
                         plan = plans[row]
-                        trial.take(plan.order[step])
+                        stage.take(plan.order[step], row)
                         plan.victims.append(plan.order[step])
                         plan.violations += step < plan.violating
         for row in fits:
@@ -237,13 +246,6 @@ class Search:
             violating, fine = self._budgets.split(each for each in lower if each.uid not in held)
         return _Plan(violating + fine, len(violating))
 
-    def _fits(self, rows: list[int]) -> list[int]:
-        """Those of the rows on which the pod fits now."""
-        if not rows:
-            return []
-        passes = self._filters.passes(self._pod, self._nodes, np.array(rows, dtype=np.intp))
-        return [row for row, fine in zip(rows, passes.tolist(), strict=True) if fine]
-
     def _settle(self, found: list[Candidate]) -> Candidate | None:
         """The best candidate that breaks no rule; those that do are tried again without the victims in question."""
         while found:
@@ -262,7 +264,7 @@ class Search:
 
     # ------------------------------------------------------------ what is said
 
-    def _note(self, plans: dict[int, _Plan], fits: list[int]) -> None:
+    def _note(self, plans: dict[int, _Plan], fits: list[int], stage: Stage) -> None:
         """Why the other nodes would not do, as they are now."""
         nobody = np.zeros(len(self._nodes), dtype=np.bool_)
         nobody[[row for row, plan in plans.items() if not plan.order]] = True
@@ -271,7 +273,7 @@ class Search:
         failed[[row for row, plan in plans.items() if plan.order]] = True
         failed[fits] = False
         if failed.any():
-            self._said.merge(self._filters.diagnose(self._pod, self._nodes, among=failed))
+            self._said.merge(stage.said(failed))
 
     def _say(self, mask: Mask, reason: str) -> None:
         self._said.add([Verdict("DefaultPreemption", rejects=(Reject(mask, reason),))], among=mask)

@@ -1,0 +1,128 @@
+"""Where ``preemption_search`` tries who has to leave: on the nodes themselves, or on paper where only room counts.
+
+Most pods that wait for room have no other rule that looks at pods. Then a node is made free by arithmetic: what the
+pods there request, taken off and put back. Everything else is tried on the snapshot with all filters
+(``framework.trial``), which costs many times as much.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+
+from stowplan.framework.nodes import PODS
+from stowplan.framework.postfilter import Filters
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis, Mask
+from stowplan.framework.trial import Trial
+from stowplan.model.pods import PodInfo
+
+
+class Stage(Protocol):
+    """A cluster that pods leave and come back to; a context manager, after which all is as before."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def take(self, pod: PodInfo, row: int) -> None:
+        """A pod leaves its node."""
+
+    def give_back(self, pod: PodInfo, row: int) -> None:
+        """It comes back."""
+
+    def fits(self, rows: list[int]) -> list[int]:
+        """Those of the rows on which the preemptor fits now."""
+
+    def said(self, among: Mask) -> Diagnosis:
+        """Why it does not fit on some nodes, bool[node], now."""
+
+
+class OnNodes:
+    """On the snapshot, with all filters of the preemptor."""
+
+    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters) -> None:
+        self._pod = pod
+        self._nodes = nodes
+        self._filters = filters
+        self._trial = Trial(nodes)
+
+    def __enter__(self) -> Self:
+        self._trial.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._trial.__exit__(kind, error, trace)
+
+    def take(self, pod: PodInfo, row: int) -> None:
+        """See ``Stage``."""
+        self._trial.take(pod)
+
+    def give_back(self, pod: PodInfo, row: int) -> None:
+        """See ``Stage``."""
+        self._trial.give_back(pod)
+
+    def fits(self, rows: list[int]) -> list[int]:
+        """See ``Stage``."""
+        passes = self._filters.passes(self._pod, self._nodes, np.array(rows, dtype=np.intp))
+        return [row for row, fine in zip(rows, passes.tolist(), strict=True) if fine]
+
+    def said(self, among: Mask) -> Diagnosis:
+        """See ``Stage``."""
+        return self._filters.diagnose(self._pod, self._nodes, among=among)
+
+
+class OnPaper:
+    """On what the pods request, where nothing else keeps the preemptor off a node (``Filters.only_room``)."""
+
+    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters) -> None:
+        self._pod = pod
+        self._nodes = nodes
+        self._filters = filters
+        self._freed = np.zeros((len(nodes.resources), len(nodes)), dtype=np.int64)
+        for row, rivals in nodes.nominations.rivals(pod, nodes):
+            for each in rivals:
+                self.give_back(each, row)  # where it fits beside them, it fits without them
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def take(self, pod: PodInfo, row: int) -> None:
+        """See ``Stage``."""
+        self._move(pod, row, 1)
+
+    def give_back(self, pod: PodInfo, row: int) -> None:
+        """See ``Stage``."""
+        self._move(pod, row, -1)
+
+    def fits(self, rows: list[int]) -> list[int]:
+        """See ``Stage``."""
+        against = np.zeros(len(self._nodes), dtype=np.bool_)
+        verdict = self._filters.outlook(self._pod, self._nodes, self._freed)
+        for reject in () if verdict is None else verdict.rejects:
+            against |= reject.mask
+        return [row for row in rows if not against[row]]
+
+    def said(self, among: Mask) -> Diagnosis:
+        """See ``Stage``."""
+        verdict = self._filters.outlook(self._pod, self._nodes, self._freed)
+        return Diagnosis(len(self._nodes), () if verdict is None else (verdict,), among=among)
+
+    def _move(self, pod: PodInfo, row: int, sign: int) -> None:
+        freed, resources = self._freed, self._nodes.resources
+        for name, amount in pod.cls.requests.items():
+            index = resources.get(name)
+            if index is not None:  # else no node has it, and the preemptor does not want it
+                freed[index, row] += sign * amount
+        freed[PODS, row] += sign
