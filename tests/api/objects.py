@@ -88,6 +88,11 @@ def node_set(name: str, **fields: object) -> Object:
             "spec": {"containers": [{"name": "db", "image": "db:1"}], "schedulerName": "stowplan"},
         },
         "volumeClaimTemplates": [claim],
+        "drain": {
+            "httpPost": {"path": "/leave", "port": 8443, "scheme": "HTTPS"},
+            "timeout": "5m",
+            "onTimeout": "Continue",
+        },
     }
     return {key: value for key, value in {**found, **fields}.items() if value is not ABSENT}
 
