@@ -8,7 +8,7 @@ Pods that share a claim share its write. A node on which no volume could be made
 
 Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/binder.go`` (``BindPodVolumes``). Upstream
 leaves ``selected-node`` where it is after a timeout; then a pod whose provisioner hangs never gets another node. Here
-it stays only for members of StatefulClusters: a driver that is slow makes the volume all the same, and a member that has
+it stays only for members of StatefulClusters. A driver that is slow makes the volume all the same: a member that has
 gone elsewhere meanwhile, or another one that has taken its place, would be on the wrong side of a rule for good
 (kubernetes 129632). Its place is kept for it (``framework.homes``) until the driver refuses.
 """
