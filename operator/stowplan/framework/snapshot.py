@@ -22,6 +22,7 @@ from stowplan.framework.nodes import NodeTable
 from stowplan.framework.nominations import Nominations
 from stowplan.framework.priorities import Priorities
 from stowplan.framework.volumes import VolumeCatalog
+from stowplan.framework.workloads import Workloads
 from stowplan.model import objects
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo, WeightedTerm
 
@@ -40,6 +41,7 @@ class Snapshot(NodeTable):
         required_terms: distinct required affinity terms that pods on nodes carry, to the number of their classes;
             likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``.
         volumes: storage objects and who uses them.
+        workloads: which pods belong together.
         nominations: the pods that wait for a node that is promised to them.
         homes: the nodes that absent members of StatefulClusters will come back to.
         budgets: PodDisruptionBudgets by ``namespace/name``.
@@ -54,6 +56,7 @@ class Snapshot(NodeTable):
         self.orphans: dict[str, dict[str, PodInfo]] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.volumes = VolumeCatalog()
+        self.workloads = Workloads()
         self.nominations = Nominations()
         self.homes = Homes(self)
         self.budgets: dict[str, objects.PodDisruptionBudget] = {}
