@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.builders import node, pod, raw_pod
+from tests.builders import HOST, claim, node, node_term, pod, raw_pod, storage_class, volume
 
 from stowplan import profiles
+from stowplan.api import common
 from stowplan.framework.plugin import SILENT
 from stowplan.live.board import PolicyBoard
 from stowplan.model import objects
@@ -208,3 +209,18 @@ def test_nobody_is_evicted_where_there_is_no_node() -> None:
     cluster = Cluster([], [])
     cluster.create(urgent())
     assert cluster.tried() == [("urgent", "no nodes available to schedule pods")]
+
+
+def test_a_place_that_is_kept_for_an_absent_member_is_nobodys_victim() -> None:
+    """A member of the same cluster will come back to n1, where its volume is: no room is made for another one there."""
+    labels = {common.LABEL_CLUSTER: "orders", common.LABEL_NODE_SET: "a"}
+    data = claim("data", volume="v")
+    data.metadata.labels = {**labels, common.LABEL_MEMBER: "0"}
+    cluster = Cluster([node("n1", pods=1), node("n2", pods=1)], [job("low", "n2", 10)])
+    cluster.cache.put_storage(storage_class())
+    cluster.cache.put_storage(volume("v", claimed_by="default/data", node_affinity=[node_term((HOST, "In", ["n1"]))]))
+    cluster.cache.put_storage(data)
+    cluster.create(pod("orders-a-1", cpu="1", priority=50, labels=labels))
+    promise = cluster.promise("orders-a-1")
+    assert (promise.node, [each.name for each in promise.victims]) == ("n2", ["low"])
+    assert cluster.cache.snapshot.check() == []

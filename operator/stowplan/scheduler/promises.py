@@ -10,6 +10,7 @@ Source: kubernetes v1.36.3 ``pkg/scheduler/schedule_one.go`` (``handleScheduling
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 from stowplan.framework.postfilter import Nomination
@@ -17,8 +18,11 @@ from stowplan.framework.rescue import Rescue
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
+from stowplan.framework.trial import beside
 from stowplan.model.pods import PodInfo
 
+_HIGHEST = 2**31
+"""More than any pod has."""
 UNDER_WAY = "preemption: waiting for the preemption for this pod to be finished"
 
 
@@ -61,7 +65,8 @@ class Promises:
             failure.after = UNDER_WAY
             return None
         self._tries += 1
-        answer = Rescue(framework).post_filter(pod, self._nodes, failure, self._tries)
+        with beside(map(_settled, self._nodes.homes.beside(pod)), self._nodes):
+            answer = Rescue(framework).post_filter(pod, self._nodes, failure, self._tries)
         nominations = self._nodes.nominations
         if isinstance(answer, Nomination):
             failure.after = ""
@@ -80,3 +85,10 @@ class Promises:
     def carried_out(self, uid: str) -> None:
         """The victims have been asked to leave, or that has failed."""
         self._under_way.discard(uid)
+
+
+def _settled(guest: PodInfo) -> PodInfo:
+    """An absent member that a node is kept for, as one that is there and cannot be evicted."""
+    found = copy.copy(guest)
+    found.priority = _HIGHEST
+    return found
