@@ -123,7 +123,10 @@ class GroupCycle:
         trial = together.one_by_one(turn.placer, turn.members, turn.need)
         if len(trial.placed) == len(turn.members):
             return self._commit(turn, trial)
-        return self._ask(turn, trial) or self._settle(turn, trial)
+        if trial.best(len(turn.members), turn.need):
+            return self._settle(turn, trial)
+        quiet = not self._roster.may_ask(turn.group, turn.now)
+        return self._ask(turn, trial) or self._settle(turn, trial, soon=quiet)
 
     def _follow(self, question: Question, answer: solver.Answer, turn: _Round) -> Batch:
         if turn.need > len(turn.members):
@@ -145,10 +148,8 @@ class GroupCycle:
         Where it is being asked already the members wait for that answer.
         """
         group, asking = turn.group, self._roster.is_asking(turn.group)
-        hopeless = all(diagnosis.refusal is not None for _, diagnosis in trial.failed)
         allowed = again or self._roster.may_ask(group, turn.now)
-        askable = not hopeless and allowed and together.askable(turn.placer, turn.members, self._cache.snapshot)
-        if not asking and not askable:
+        if not asking and not (allowed and together.askable(turn.placer, turn.members, self._cache.snapshot)):
             return None
         trial.take_back(turn.placer)
         question: Question | None = None
@@ -159,15 +160,14 @@ class GroupCycle:
         self._wait(turn, f"{group.name}: a joint placement is being looked for")
         return Batch(group, question=question)
 
-    def _settle(self, turn: _Round, trial: Trial, answer: solver.Answer | None = None) -> Batch:
-        """Commits what was placed if that is enough; else all of them wait."""
+    def _settle(self, turn: _Round, trial: Trial, answer: solver.Answer | None = None, *, soon: bool = False) -> Batch:
+        """Commits what was placed if that is enough; else all of them wait, see ``_wait``."""
         if len(trial.placed) >= turn.need:
             return self._commit(turn, trial)
         trial.take_back(turn.placer)
         if not turn.group.strict:
             return self._commit(turn, trial)
-        unasked = answer is None and not self._roster.may_ask(turn.group, turn.now)
-        return self._wait(turn, together.does_not_fit(turn.group, trial, turn.need, answer), soon=unasked)
+        return self._wait(turn, together.does_not_fit(turn.group, trial, turn.need, answer), soon=soon)
 
     def _commit(self, turn: _Round, trial: Trial) -> Batch:
         unplaced = [
@@ -181,7 +181,7 @@ class GroupCycle:
 
         ``soon``: they are tried again after the backoff in any case: the solver was not asked this time.
         """
-        remedy = together.remedy(turn.placer, turn.group, turn.members, self._cache.snapshot)
+        remedy = together.remedy(turn.placer, self._roster, turn.group, turn.members, self._cache.snapshot)
         diagnosis = turn.placer.waiting(reason)
         unplaced = []
         for queued in turn.members:

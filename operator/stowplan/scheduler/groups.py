@@ -7,7 +7,7 @@ group, when the solver was asked for it, and whether the group is being bound.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from stowplan.framework.counters import Predicate
 from stowplan.framework.events import ClusterEvent, Happening
@@ -15,6 +15,8 @@ from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass, PodInfo
 
+MOST_ALIKE = 1024
+"""Kinds of groups that are told apart before they are forgotten."""
 SHARE = 20
 """A group for which the solver took a second is not asked about again for as many seconds."""
 
@@ -78,6 +80,7 @@ class Roster:
         self._count = count
         self._pods: dict[str, PodInfo] = {}
         self._groups: dict[Group, _Memory] = {}
+        self._alike: dict[frozenset[Hashable], object] = {}
         self.binding: set[Group] = set()
 
     def of(self, pod: PodInfo) -> Group | None:
@@ -140,6 +143,12 @@ class Roster:
         if not memory.members and not memory.asking:
             del self._groups[group]
 
+    def alike(self, keys: frozenset[Hashable]) -> object:
+        """One object for equal keys, which compares faster than they do."""
+        if len(self._alike) >= MOST_ALIKE:
+            self._alike.clear()
+        return self._alike.setdefault(keys, object())
+
     # ------------------------------------------------------------ questions to the solver
 
     def may_ask(self, group: Group, now: float) -> bool:
@@ -174,11 +183,13 @@ class Together:
     Args:
         group: theirs.
         members: pods that differ, each with what may help it.
+        alike: the same object for groups that the same events help: each event is judged once for all of those.
     """
 
-    def __init__(self, group: Group, members: Iterable[tuple[PodInfo, Remedy]]) -> None:
+    def __init__(self, group: Group, members: Iterable[tuple[PodInfo, Remedy]], alike: object) -> None:
         self._group = group
         self._members = tuple(members)
+        self._alike = alike
         self.kinds = frozenset({ClusterEvent.POLICY}).union(*(remedy.kinds for _, remedy in self._members))
 
     def key(self, pod: PodInfo) -> Group:
@@ -187,6 +198,9 @@ class Together:
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it may help any member."""
+        return event.once(self._alike, lambda: self._helps_any(event, nodes))
+
+    def _helps_any(self, event: Happening, nodes: Snapshot) -> bool:
         return any(event.kind in remedy.kinds and remedy.helps(each, event, nodes) for each, remedy in self._members)
 
 

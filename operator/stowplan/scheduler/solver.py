@@ -253,7 +253,13 @@ def _best(room: Table, most: int) -> npt.NDArray[np.intp]:
     size = room.shape[1]
     if size <= most:
         return np.arange(size)
+    if len(room) == 0:
+        return np.arange(most)
     order = np.argsort(-room.astype(np.float64).sum(axis=0), kind="stable")
+    if len(room) == 1:
+        return order[:most]
+    _, like = np.unique(room[:, order], axis=1, return_inverse=True)
+    order = order[_nth(like.ravel()) < most]
     kept: list[int] = []
     table = np.zeros((room.shape[0], size), dtype=np.int64)
     for node in order.tolist():
@@ -262,3 +268,14 @@ def _best(room: Table, most: int) -> npt.NDArray[np.intp]:
             table[:, len(kept)] = room[:, node]
             kept.append(node)
     return np.array(kept, dtype=np.intp)
+
+
+def _nth(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """intp[*]: how many of the same code come before each."""
+    order = np.argsort(codes, kind="stable")
+    found = codes[order]
+    first = np.flatnonzero(np.r_[True, found[1:] != found[:-1]])
+    counts = np.diff(np.append(first, len(codes)))
+    before = np.empty(len(codes), dtype=np.intp)
+    before[order] = np.arange(len(codes)) - np.repeat(first, counts)
+    return before

@@ -21,15 +21,17 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 from stowplan.framework import joint
 from stowplan.framework.plugin import Plugin
 from stowplan.framework.remedies import PluginRemedy, Remedy
+from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler import solver
-from stowplan.scheduler.groups import Group, Together
+from stowplan.scheduler.groups import Group, Roster, Together
 from stowplan.scheduler.outcomes import Placed
 from stowplan.scheduler.placing import Placer
 from stowplan.scheduler.queued import QueuedPodInfo
@@ -49,10 +51,17 @@ class Trial:
     Attributes:
         placed: in the order in which they were placed.
         failed: the others, each with what is against it beside those.
+        impossible: how many of these fit on no node although none of the others was placed yet.
     """
 
     placed: list[Placed] = dataclasses.field(default_factory=list)
     failed: list[tuple[QueuedPodInfo, Diagnosis]] = dataclasses.field(default_factory=list)
+    impossible: int = 0
+
+    def best(self, members: int, need: int) -> bool:
+        """Whether no way to place so many members can be better: those that fit nowhere at all are too many."""
+        possible = members - self.impossible
+        return possible < need or len(self.placed) >= possible
 
     def take_back(self, placer: Placer) -> None:
         """As if it had not been tried."""
@@ -83,6 +92,7 @@ def one_by_one(placer: Placer, members: Sequence[QueuedPodInfo], need: int) -> T
                 again.append((queued, found))
             else:
                 trial.failed.append((queued, found))
+                trial.impossible += not trial.placed
                 if len(trial.failed) > len(members) - need:
                     return trial
         if len(trial.placed) == before:
@@ -141,19 +151,27 @@ def problem(placer: Placer, members: Sequence[QueuedPodInfo], nodes: Snapshot, n
     return joint.describe([queued.pod for queued in members], nodes, placer.framework(members[0]), need)
 
 
-def remedy(placer: Placer, group: Group, members: Sequence[QueuedPodInfo], nodes: Snapshot) -> Together:
+def remedy(placer: Placer, roster: Roster, group: Group, members: Sequence[QueuedPodInfo], nodes: Snapshot) -> Together:
     """What may help members that wait for one another: each plugin is asked once for members that it finds alike."""
-    remedies: dict[Plugin, PluginRemedy] = {}
     found: dict[Hashable, tuple[PodInfo, Remedy]] = {}
     for queued in members:
         framework = placer.framework(queued)
         fixed = (each for each in framework.plugins if getattr(each, "static", False))
         for plugin in (*fixed, *framework.active(queued.pod, nodes)):
-            what = remedies.get(plugin)
-            if what is None:
-                what = remedies[plugin] = PluginRemedy([plugin])
+            what = _remedy_of(framework, plugin)
             found.setdefault((plugin, what.key(queued.pod)), (queued.pod, what))
-    return Together(group, found.values())
+    return Together(group, found.values(), roster.alike(frozenset(found)))
+
+
+_REMEDIES: WeakKeyDictionary[Framework, dict[str, PluginRemedy]] = WeakKeyDictionary()
+"""By profile and plugin: made once, since it takes longer than to ask it."""
+
+
+def _remedy_of(framework: Framework, plugin: Plugin) -> PluginRemedy:
+    remedies = _REMEDIES.setdefault(framework, {})
+    if plugin.name not in remedies:
+        remedies[plugin.name] = PluginRemedy([plugin])
+    return remedies[plugin.name]
 
 
 # ---------------------------------------------------------------- what users are told
