@@ -38,7 +38,7 @@ class World(Protocol):
         """The keys of the clusters that have a member on one of these nodes."""
 
     def misplaced(self, pods: Collection[str]) -> frozenset[str]:
-        """Of these pods (uids), those that could not be placed where they are now, and could be placed elsewhere."""
+        """The first of these pods (uids) that could not be placed where it is now, and could be elsewhere, if any."""
 
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""

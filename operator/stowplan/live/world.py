@@ -65,22 +65,23 @@ class BoardWorld:
         return {f"{pod.namespace}/{pod.cls.cluster}" for pod in pods if pod.cls.cluster and pod.node_name in nodes}
 
     def misplaced(self, pods: Collection[str]) -> frozenset[str]:
-        """Of these pods, those that could not be placed where they are now, and could be placed elsewhere."""
-        snapshot = self._board.scheduler.cache.snapshot
-        found = set()
+        """The first of these pods that could not be placed where it is now, and could be placed elsewhere, if any."""
+        nodes = self._board.scheduler.cache.snapshot
+        if pods:
+            nodes = nodes.fork()
         for uid in pods:
-            here = snapshot.pods.get(uid)
-            row = snapshot.row_of.get(here.node_name) if here is not None else None
+            here = nodes.pods.get(uid)
+            row = nodes.row_of.get(here.node_name) if here is not None else None
             if here is None or row is None:
                 continue
-            without = snapshot.fork()
-            without.remove_pod(uid)
+            nodes.remove_pod(uid)
             again = copy.copy(here)
             again.node_name = ""
-            feasible = self._board.policies.framework_for(here.cls).feasible(again, without, CycleState())
+            feasible = self._board.policies.framework_for(here.cls).feasible(again, nodes, CycleState())
+            nodes.add_pod(here)
             if feasible.any() and not feasible[row]:
-                found.add(uid)
-        return frozenset(found)
+                return frozenset({uid})
+        return frozenset()
 
     def domains(self, keys: Collection[str]) -> Mapping[str, frozenset[str]]:
         """By topology key, all values that nodes have."""

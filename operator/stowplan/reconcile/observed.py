@@ -239,8 +239,8 @@ class Observed:
         policy: the policy that places the members; None where there is none.
         domains: by topology key of the policy's failure domains, all values that nodes of the cluster have.
         violations: names of the policy's rules that the members break where they are now.
-        misplaced: uids of pods that were placed while a domain was out, break a rule now that made allowance for that,
-            and could be placed elsewhere.
+        misplaced: uids of pods to be placed anew: placed while a domain was out, they break a rule now that made
+            allowance for that, and could be placed elsewhere. One is enough, since each move changes the others' case.
         stranded: names of claims whose volume is pinned to nodes of which none exists any more.
         templates: by revision, what the API server says of a pod of it: "" is accepted, else the refusal.
     """
