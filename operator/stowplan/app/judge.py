@@ -169,6 +169,7 @@ class State:
                 pod = self._pods[item.key] = cache.interner.pod(item)
                 cache.put_pod(pod)
                 if self._waits(pod):
+                    cache.snapshot.nominations.seen(pod)
                     self.board.waits(pod)
             case workloads.Workload():
                 cache.snapshot.workloads.put(item)

@@ -7,6 +7,9 @@ A decision calls, in this order and without an await:
 3. ``score``        on the feasible nodes at once: 0 to 100 each, or ``None`` for nothing to say
 4. ``reserve``      on the chosen node: take what the pod needs there; ``unreserve`` gives it back
 
+or, where no node is left after the filters, ``post_filter``: find a node that would do if some pods left it
+(``framework.postfilter``);
+
 and then, outside of the decision, does the API writes that ``reserve`` asked for (``PreBind``) before the bind.
 
 All arguments are values: plugins have no I/O, no clock and no random source. The smallest useful plugin::
@@ -106,6 +109,8 @@ class Plugin(Protocol):
     - ``requeue_on``: the events after which a pod that this plugin rejected is worth another try (default: all)
     - ``may_help`` and ``alike``: which of those events are, and for which pods the answer is the same; see
       :class:`Hinting` and :class:`Alike`
+    - ``alone``: True where ``filter`` judges a node by the pods on that node and on no other: preemption tries many
+      nodes at once then
     - ``static``: True where ``filter`` depends on the pod's class and the nodes' names, labels, taints and cordons
       alone; its verdict is then computed once per class and kept until one of those changes
     """

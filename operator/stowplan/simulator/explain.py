@@ -1,6 +1,7 @@
 """Why each node is or is not feasible for a pod, and the scores of those that are.
 
-Each pod is judged alone against the state as it is; one that has a node is judged as if it had none yet.
+Each pod is judged alone against the state as it is; one that has a node is judged as if it had none yet. Nodes that are
+promised to others (``status.nominatedNodeName``) are judged with them there. What preemption could do is not looked at.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import dataclasses
 
 import numpy as np
 
+from stowplan.framework import promised
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Diagnosis, Verdict
+from stowplan.framework.status import Verdict
 from stowplan.framework.trial import beside
 from stowplan.model.pods import PodInfo
 
@@ -67,12 +69,16 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
     state = CycleState()
     with beside(nodes.homes.beside(pod), nodes):
         verdicts = list(framework.verdicts(pod, nodes, state))
+        beside_nominated = list(promised.objections(framework, pod, nodes)) if nodes.nominations else []
+        diagnosis = framework.diagnose(pod, nodes, state)
     rejected = _rejections(nodes, verdicts)
+    for mask, said in beside_nominated:
+        against = _rejections(nodes, list(said))
+        rejected |= {name: against[name] for row in np.flatnonzero(mask).tolist() if (name := nodes.name(row))}
     names = [nodes.name(row) for row in range(len(nodes))]
     rows = np.array([row for row, name in enumerate(names) if name not in rejected], dtype=np.intp)
     if not len(rows):
-        message = Diagnosis(len(nodes), verdicts).message
-        return Explanation(pod.key, [], rejected, message, {}, None)
+        return Explanation(pod.key, [], rejected, diagnosis.message, {}, None)
     table = framework.score(pod, nodes, state, rows)
     scores = {
         names[row]: Scored(
