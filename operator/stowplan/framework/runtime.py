@@ -275,7 +275,7 @@ class Framework:
             probe.plugin(each.name, SCORE, start)
             if scores is not None:
                 plugins[each.name] = (weight, scores)
-                total += weight * scores
+                total += scores if weight == 1 else weight * scores
         return ScoreTable(rows, total, plugins)
 
     def _score(self, each: Score, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
@@ -283,7 +283,7 @@ class Framework:
             scores = each.score(pod, nodes, state, rows)
             if scores is not None and (scores.dtype != np.int64 or scores.shape != rows.shape):
                 raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
-            if scores is not None and (int(scores.min()) < 0 or int(scores.max()) > plugin_api.MAX_SCORE):
+            if scores is not None and int(scores.view(np.uint64).max()) > plugin_api.MAX_SCORE:  # so are negative ones
                 raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             self._failed(each, SCORE, pod, error)
