@@ -123,3 +123,12 @@ def test_profiles_of_one_run_share_what_is_known_of_failing_plugins() -> None:
     governed = Policies([], [], PLAIN, Backlog(), more=[profile("s")])
     one, other = (governed.framework_for(builders.pod("p", scheduler_name=name).cls) for name in ("stowplan", "s"))
     assert one.conduct is other.conduct
+
+
+def test_what_fails_for_a_policy_that_is_only_tried_holds_up_nobody() -> None:
+    tried = policy(mode="DryRun", selector=EVERYTHING, spread=[spread()])
+    governed = Policies([tried], [], PLAIN, Backlog())
+    cls = builders.pod("p").cls
+    shadow = governed.shadow_for(cls)
+    assert shadow is not None
+    assert shadow.framework.conduct is not governed.framework_for(cls).conduct

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.api.policy_status import DomainStatus
+from stowplan.framework.conduct import Conduct
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass
@@ -122,7 +123,8 @@ class Policies:
         shadow = self._shadows.get((args.scheduler_name, key))
         if shadow is None:
             keeper = self._preemption_keeper()
-            framework = assembly.assemble(args, self._policies[key], self._out, self._sizes, keeper)
+            apart = dataclasses.replace(args, conduct=Conduct())  # what fails here must hold up no pod
+            framework = assembly.assemble(apart, self._policies[key], self._out, self._sizes, keeper)
             shadow = self._shadows[args.scheduler_name, key] = Shadow(key, framework)
         return shadow
 
