@@ -23,10 +23,13 @@ from tests.profiles.world import EVERYTHING, Spec, policy
 from tests.profiles.world import spread as rule
 
 from stowplan.api.policy import SchedulingPolicy
+from stowplan.framework.events import Happening
 from stowplan.framework.plugin import SILENT
+from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
+from stowplan.plugins.node_resources_fit import NodeResourcesFit
 from stowplan.profiles import Cluster
 from stowplan.scheduler import solver
 from stowplan.scheduler.cycle import Batch, Question
@@ -299,6 +302,38 @@ def test_two_rules_that_conflict_only_together_are_both_named() -> None:
         " together: node(s) didn't match Pod's node affinity/selector;"
         " node(s) would break separate rule one-per-host of policy ha (host)."
     )
+
+
+def test_the_solver_is_not_asked_where_a_member_fits_nowhere_by_itself() -> None:
+    world = World([node("n1", cpu=2), node("n2", cpu=2)], [gang(2)])
+    pods = members(2, cpu=3)
+    world.create(*pods)
+    assert world.run() == {}
+    assert world.asked == []
+    assert world.message(pods[1]) == (
+        "0/2 nodes are available: gang default/train: no room for 2 members at once;"
+        " train-0 fits on no node: 2 Insufficient cpu."
+    )
+
+
+def test_an_event_is_judged_once_for_all_gangs_that_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    hint = NodeResourcesFit.may_help
+
+    def counted(plugin: NodeResourcesFit, waiting: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        judged.append(waiting.key)
+        return hint(plugin, waiting, event, nodes)
+
+    monkeypatch.setattr(NodeResourcesFit, "may_help", counted)
+    world = World([node("n1", cpu=2)], [gang(2)])
+    for number in range(5):
+        world.create(*members(2, f"job{number}", cpu=3))
+    assert world.run() == {}
+    world.later(60)
+    world.put_node(node("n1", cpu=1))
+    assert len(judged) == 1
+    world.put_node(node("n2", cpu=30))
+    assert len(world.run()) == 10
 
 
 # ---------------------------------------------------------------- while the solver is being asked
