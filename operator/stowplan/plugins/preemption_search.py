@@ -19,6 +19,7 @@ node. They differ in which nodes are looked at:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -136,13 +137,24 @@ class Search:
         self._filters = filters
         self._keeper = keeper
         self._chance = chance
-        self._budgets = Budgets(nodes.budgets)
-        self._together = filters.independent(pod, nodes)
-        self._stage: type[OnPaper | OnNodes] = OnPaper if filters.only_room(pod, nodes) else OnNodes
         self._spared: dict[str, str] = {}
         self._open = ~failure.unresolvable
         self._looks = LOOKS_ALONE
         self._said = Diagnosis(len(nodes), ())
+
+    # Found out when a node is tried: where nobody is less important, thousands of pods may come by here in vain.
+
+    @functools.cached_property
+    def _budgets(self) -> Budgets:
+        return Budgets(self._nodes.budgets)
+
+    @functools.cached_property
+    def _together(self) -> bool:
+        return self._filters.independent(self._pod, self._nodes)
+
+    @functools.cached_property
+    def _stage(self) -> type[OnPaper | OnNodes]:
+        return OnPaper if self._filters.only_room(self._pod, self._nodes) else OnNodes
 
     @property
     def message(self) -> str:
