@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import node, pod, snapshot
+from tests.builders import csi_node, node, pod, snapshot
 
 from stowplan import errors
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
+from stowplan.framework.snapshot import Snapshot
 
 
 class Counting:
@@ -153,3 +154,23 @@ def test_images_are_followed_from_the_first_question_on() -> None:
     assert [(nodes.name(row), size) for row, size in enumerate(nodes.image("db:1").tolist())] == [("n3", 8), ("n2", 6)]
     nodes.sweep()
     assert nodes.image("db:1").tolist() == [8, 6]
+
+
+def test_limits_follow_nodes_that_come_and_go() -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(3))
+    for i in range(3):
+        nodes.volumes.put(csi_node(f"n{i}", {"csi.example.com": 10 + i}))
+    assert limits_of(nodes) == [10, 11, 12]
+    nodes.remove_node("n0")
+    assert limits_of(nodes) == [12, 11]  # the last row has moved
+    nodes.put_node(node("n0"))
+    assert limits_of(nodes) == [12, 11, 10]
+    nodes.volumes.put(csi_node("n2", {"csi.example.com": 1}))
+    assert limits_of(nodes) == [1, 11, 10]
+
+
+def limits_of(nodes: Snapshot) -> list[int]:
+    column = nodes.volumes.limits.column("csi.example.com", nodes)
+    assert column is not None
+    found: list[int] = column.tolist()
+    return found

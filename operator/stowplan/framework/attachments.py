@@ -211,7 +211,7 @@ class Limits:
     def __init__(self) -> None:
         self._by_driver: dict[str, dict[str, int]] = {}
         self._version = 0
-        self._columns: dict[str, tuple[object, int, Counts]] = {}
+        self._columns: dict[str, tuple[int, int, Counts]] = {}
 
     def put(self, old: objects.CSINode | None, new: objects.CSINode | None) -> None:
         """Takes over the state of a CSINode; None: there is (or was) none."""
@@ -233,12 +233,12 @@ class Limits:
         if limits is None:
             return None
         kept = self._columns.get(driver)
-        if kept is not None and kept[0] is nodes.epoch and kept[1] == self._version:
+        if kept is not None and kept[:2] == (nodes.layout, self._version):
             return kept[2]
         column = np.fromiter(
             (limits.get(node.metadata.name, NO_LIMIT) for node in nodes.nodes), dtype=np.int64, count=len(nodes)
         )
-        self._columns[driver] = (nodes.epoch, self._version, column)
+        self._columns[driver] = (nodes.layout, self._version, column)
         return column
 
     def fork(self) -> Limits:
