@@ -11,7 +11,7 @@ import collections
 
 from tests.controlplane.nodes import Layout, Manifest
 from tests.scenarios import history
-from tests.scenarios.manifests import LABELS, NAMESPACE, policy
+from tests.scenarios.manifests import LABELS, NAME, NAMESPACE, policy
 from tests.scenarios.scenario import Failed, Scenario, Setup
 from tests.scenarios.stage import Stage
 
@@ -24,7 +24,9 @@ def worker(gang: str, number: int, setup: Setup) -> Manifest:
     spec: Manifest = {"containers": [container]}
     if setup is Setup.OURS:
         spec["schedulerName"] = "stowplan"
-    metadata = {"name": f"{gang}-{number}", "namespace": NAMESPACE, "labels": {**LABELS, GANG: gang}}
+    metadata: Manifest = {"name": f"{gang}-{number}", "namespace": NAMESPACE, "labels": {**LABELS, GANG: gang}}
+    if setup is Setup.OURS:  # a pod that names its policy waits for it, where a selected one may come before it
+        metadata["annotations"] = {"stowplan.dev/policy": NAME}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -33,7 +35,7 @@ def objects(setup: Setup) -> list[Manifest]:
     if setup is not Setup.OURS:
         return workers
     gang = {"minMember": 3, "groupBy": [GANG], "timeout": "30s"}
-    return [policy(selector={"matchLabels": LABELS}, gang=gang), *workers]
+    return [policy(gang=gang), *workers]
 
 
 async def running(stage: Stage) -> dict[str, int]:
