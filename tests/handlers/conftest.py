@@ -29,7 +29,9 @@ def quiet_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPla
     )
     with ControlPlane(directory, options) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "-l", "", "--all")
+        # Not --for=condition=…, which fails where there are no conditions yet.
+        established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
+        plane.kubectl("wait", established, "--timeout=60s", "crd", "--all")
         yield plane
 
 

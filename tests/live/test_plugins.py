@@ -80,7 +80,7 @@ def replica(control_plane: ControlPlane, name: str, tmp_path_factory: pytest.Tem
         control_plane,
         namespace=name,
         name=name,
-        values={"config": {"profiles": profiles}, "rbac": {"aggregateClusterRoles": False}},
+        values={"config": {"profiles": profiles, "controllers": False}, "rbac": {"aggregateClusterRoles": False}},
     )
     with contextlib.ExitStack() as stack:
         stack.callback(release.uninstall)
