@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.controlplane.api import Api, condition, wait_until
+from tests.controlplane.api import Api, ApiFailure, condition, wait_until
 from tests.controlplane.nodes import HOSTNAME, ZONE, Manifest
 from tests.live import objects
 from tests.live.conftest import OwnNode, OwnProcess
@@ -23,13 +23,27 @@ HOLD = "example.com/hold"
 async def urgent(api: Api, namespace: str) -> AsyncIterator[str]:
     """A priority class."""
     name = f"urgent-{namespace[-6:]}"
-    await api.create({**_class(name), "value": 1000})
+    await priority_class(api, namespace, name, value=1000)
     yield name
     await api.delete(f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}")
 
 
-def _class(name: str) -> Manifest:
-    return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+async def priority_class(api: Api, namespace: str, name: str, **fields: Any) -> None:
+    """Makes a priority class, and returns when pods may name it: admission knows it a moment later."""
+    metadata = {"name": name}
+    await api.create({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": metadata, **fields})
+    pod = here(namespace, "probe", priorityClassName=name)
+
+    async def accepted() -> bool | None:
+        try:
+            await api.request("POST", pods_path(namespace), pod, query={"dryRun": "All"})
+        except ApiFailure as error:
+            if error.status == 403:
+                return None
+            raise
+        return True
+
+    await wait_until(accepted, what=f"admission to know the priority class {name}")
 
 
 def here(namespace: str, name: str, *, cpu: str = "1", hold: bool = False, **more: Any) -> Manifest:
@@ -119,7 +133,7 @@ async def test_a_pod_that_must_not_preempt_waits(
     await own_node("n", cpu="1")
     await running(api, namespace, "low")
     shy = f"shy-{namespace[-6:]}"
-    await api.create({**_class(shy), "value": 2000, "preemptionPolicy": "Never"})
+    await priority_class(api, namespace, shy, value=2000, preemptionPolicy="Never")
     await api.create(here(namespace, "high", priorityClassName=shy))
     await objects.unschedulable(api, namespace, "high", saying="not eligible due to preemptionPolicy=Never.")
     assert "deletionTimestamp" not in (await api.get(pod_path(namespace, "low")))["metadata"]
@@ -172,7 +186,7 @@ async def test_budgets_are_respected_where_there_is_another_way(
     await running(api, namespace, "guarded", labels={"app": "db"})
     await own_node("n2", cpu="1")
     middle = f"middle-{namespace[-6:]}"
-    await api.create({**_class(middle), "value": 500})
+    await priority_class(api, namespace, middle, value=500)
     await running(api, namespace, "free", priorityClassName=middle)
     budget = {
         "apiVersion": "policy/v1",
@@ -224,7 +238,7 @@ async def test_a_required_rule_of_a_policy_is_not_broken(
     await api.create(on("x2", "db-x2", labels=db))
     await objects.bound(api, namespace, "db-x2")
     middle = f"middle-{namespace[-6:]}"
-    await api.create({**_class(middle), "value": 500})
+    await priority_class(api, namespace, middle, value=500)
     await api.create(on("y2", "other", priorityClassName=middle))
     await objects.bound(api, namespace, "other")
 
