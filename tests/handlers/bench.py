@@ -47,6 +47,9 @@ class FixedWorld:
     def clusters_on(self, nodes: Collection[str]) -> set[str]:
         return set()
 
+    def clusters_of(self, policies: Collection[str]) -> set[str]:
+        return set()
+
     def misplaced(self, pods: Collection[str]) -> frozenset[str]:
         return frozenset()
 

@@ -259,6 +259,7 @@ class _Process:
         )
         watched.on_pod = operating.pod_changed
         self._board.on_trial = operating.policy_changed
+        self._board.on_outage = operating.outage_changed
         watched.on_node = operating.node_changed
         watched.on_budget = operating.object_changed
         return operating

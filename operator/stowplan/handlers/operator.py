@@ -111,6 +111,7 @@ class Operator:
         self._policy_of = policy_of
         self._noted: tuple[set[str], set[str]] = (set(), set())
         self._nodes: set[str] = set()
+        self._outages: set[str] = set()
         self._inside: _Inside | None = None
         self.ready = threading.Event()
 
@@ -162,6 +163,11 @@ class Operator:
         """What a policy says of itself has changed: its status is looked at again."""
         self._noted[1].add(key)
 
+    def outage_changed(self, policies: set[str]) -> None:
+        """To these policies (their keys) a domain is out, or there again: members may have to go back."""
+        self._noted[1].update(policies)
+        self._outages.update(policies)
+
     def object_changed(self, obj: objects.KubeObject) -> None:
         """Some other object has changed: if it is labelled as a cluster's, that looks again."""
         name = obj.metadata.labels.get(common.LABEL_CLUSTER)
@@ -181,6 +187,9 @@ class Operator:
             if self._nodes:
                 self._noted[0].update(self.world.clusters_on(self._nodes))
                 self._nodes = set()
+            if self._outages:
+                self._noted[0].update(self.world.clusters_of(self._outages))
+                self._outages = set()
             if any(self._noted) and self._inside is not None:
                 clusters, policies = self._noted
                 self._noted = (set(), set())

@@ -37,6 +37,9 @@ class World(Protocol):
     def clusters_on(self, nodes: Collection[str]) -> set[str]:
         """The keys of the clusters that have a member on one of these nodes."""
 
+    def clusters_of(self, policies: Collection[str]) -> set[str]:
+        """The keys of the clusters that have a member on a node and are governed by one of these policies."""
+
     def misplaced(self, pods: Collection[str]) -> frozenset[str]:
         """The first of these pods (uids) that could not be placed where it is now, and could be elsewhere, if any."""
 

@@ -38,7 +38,7 @@ def _nobody() -> None:
     """Nobody has to be told."""
 
 
-def _nothing(key: str) -> None:
+def _nothing(about: object) -> None:
     """Nobody has to be told of a policy."""
 
 
@@ -57,6 +57,7 @@ class PolicyBoard:
         policies: those.
         conduct: which plugins fail.
         on_change: called when pods that wait may have been woken by a change of policies or outages.
+        on_outage: called with the keys of the policies for which a domain is out, or is there again.
         on_trial: called with the key of a policy in mode DryRun that has judged one more pod.
     """
 
@@ -73,6 +74,7 @@ class PolicyBoard:
         self._more = more
         self.conduct = args.conduct
         self.on_change: Callable[[], None] = _nobody
+        self.on_outage: Callable[[set[str]], None] = _nothing
         self.on_trial: Callable[[str], None] = _nothing
         self._trials: dict[str, api.SchedulingPolicySpec] = {}
         self._shadows: dict[str, policy_status.Shadow] = {}
@@ -147,9 +149,11 @@ class PolicyBoard:
         seen = self._watch.observe(nodes, self.policies.relaxing(nodes), self._clock())
         if seen.lasting != self._out:
             log.info("domains out", domains=sorted({f"{each.rule}: {each.domain}" for each in seen.lasting}))
+            concerned = {each.policy for each in seen.lasting ^ self._out}
             self._out = seen.lasting
             self.policies = self.policies.with_outages(seen.lasting)
             self._changed()
+            self.on_outage(concerned)
 
     def relaxed(self, cls: PodClass) -> tuple[str, ...]:
         """Names of the rules that make allowance for a domain that is out now, for pods of this class."""

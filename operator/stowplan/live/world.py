@@ -64,6 +64,12 @@ class BoardWorld:
         pods = self._board.scheduler.cache.snapshot.pods.values()
         return {f"{pod.namespace}/{pod.cls.cluster}" for pod in pods if pod.cls.cluster and pod.node_name in nodes}
 
+    def clusters_of(self, policies: Collection[str]) -> set[str]:
+        """The keys of the clusters that have a member on a node and are governed by one of these policies."""
+        classes = self._board.scheduler.cache.snapshot.classes()
+        key_for = self._board.policies.key_for
+        return {f"{cls.namespace}/{cls.cluster}" for cls in classes if cls.cluster and key_for(cls) in policies}
+
     def misplaced(self, pods: Collection[str]) -> frozenset[str]:
         """The first of these pods that could not be placed where it is now, and could be placed elsewhere, if any."""
         nodes = self._board.scheduler.cache.snapshot
