@@ -276,15 +276,17 @@ class Replica:
         self._process.wait_ready(self.leads, timeout=within)
         return time.monotonic() - started
 
-    def metric(self, name: str, *, otherwise: float | None = None, **labels: str) -> float:
-        """Sum of the samples of a metric with these labels; ``otherwise`` where nothing was counted yet.
+    def counted(self, name: str, **labels: str) -> float:
+        """Sum of the samples of a metric with these labels; 0 where nothing was counted yet."""
+        return sum(each.value for each in self._samples(name) if labels.items() <= each.labels.items())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of a metric with these labels.
 
         Raises:
             ControlPlaneError: there is no such sample.
         """
         values = [each.value for each in self._samples(name) if labels.items() <= each.labels.items()]
-        if not values and otherwise is not None:
-            return otherwise
         if not values:
             raise ControlPlaneError(f"{self.name} has no metric {name} {labels or ''}")
         return sum(values)
