@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import curve, decisions, flood, machine, report, stream, systems, workloads
+from tests.bench import curve, decisions, flood, machine, report, stream, systems, terminal, workloads
 from tests.bench.measure import Case, Run, measure
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
-from tests.controlplane.progress import print_progress
-
-CLEAR = "\r\x1b[K"
-"""Wipes the line that progress is shown on."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,9 +50,11 @@ def _compare(options: argparse.Namespace) -> int:
     try:
         for number, case in enumerate(cases, start=1):
             title = f"[{number}/{len(cases)}] {case.workload.name} by {case.system.name}"
-            runs.append(measure(case, _teller(title)))
+            runs.append(measure(case, terminal.teller(title)))
             print(
-                f"{CLEAR if sys.stderr.isatty() else ''}==> {title}: {_summary(runs[-1])}", file=sys.stderr, flush=True
+                f"{terminal.CLEAR if sys.stderr.isatty() else ''}==> {title}: {_summary(runs[-1])}",
+                file=sys.stderr,
+                flush=True,
             )
     finally:  # what has been measured is worth showing, whatever ended it
         if runs:
@@ -104,31 +100,24 @@ def _summary(run: Run) -> str:
     return f"{run.bound} pods bound at {run.rate:,.0f} a second{remark}"
 
 
-def _teller(title: str) -> Callable[[str], None]:
-    start = time.monotonic()
-    return lambda doing: print_progress(f"{title}: {doing}", time.monotonic() - start)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measure bare binding, kube-scheduler and Stowplan on the same pods, each on a control plane of "
         "its own. `python -m tests.bench decisions --help`: the decisions alone.",
     )
-    parser.add_argument("--nodes", type=_positive, default=1000, metavar="N", help="default %(default)s")
-    parser.add_argument("--pods", type=_positive, metavar="N", help="default: 2000, mission 1000")
-    parser.add_argument("--bound", type=_natural, default=0, metavar="N",
+    parser.add_argument("--nodes", type=terminal.positive, default=1000, metavar="N", help="default %(default)s")
+    parser.add_argument("--pods", type=terminal.positive, metavar="N", help="default: 2000, mission 1000")
+    parser.add_argument("--bound", type=terminal.natural, default=0, metavar="N",
                         help="pods that are on the nodes before; default %(default)s")  # fmt: skip
-    parser.add_argument("--workloads", type=_names(workloads.BY_NAME), default=list(workloads.BY_NAME),
+    parser.add_argument("--workloads", type=terminal.names(workloads.BY_NAME), default=list(workloads.BY_NAME),
                         metavar="A,B", help=f"of {','.join(workloads.BY_NAME)}; default: all")  # fmt: skip
-    parser.add_argument("--systems", type=_names(systems.BY_NAME), default=list(systems.BY_NAME),
+    parser.add_argument("--systems", type=terminal.names(systems.BY_NAME), default=list(systems.BY_NAME),
                         metavar="A,B", help=f"of {','.join(systems.BY_NAME)}; default: all")  # fmt: skip
-    parser.add_argument("--repeat", type=_positive, default=1, metavar="K", help="rounds, of which the median counts")
-    parser.add_argument("--timeout", type=_positive, default=300, metavar="SECONDS",
+    parser.add_argument(
+        "--repeat", type=terminal.positive, default=1, metavar="K", help="rounds, of which the median counts"
+    )
+    parser.add_argument("--timeout", type=terminal.positive, default=300, metavar="SECONDS",
                         help="for each system and workload; what is bound by then counts; default %(default)s",
                         )  # fmt: skip
     parser.add_argument("--profile", type=Path, metavar="DIRECTORY",
@@ -139,30 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
-
-
-def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
-    def names(text: str) -> list[str]:
-        found = text.split(",")
-        for name in found:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return found
-
-    return names
-
-
 if __name__ == "__main__":
-    for _number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(_number, _interrupt)
+    terminal.end_on_signals()
     sys.exit(main(sys.argv[1:]))

@@ -6,22 +6,17 @@ The table goes to standard output, progress to standard error; see docs/scenario
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import machine
+from tests.bench import machine, terminal
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
-from tests.controlplane.progress import print_progress
 from tests.scenarios import registry, report
 from tests.scenarios.run import Case, run
 from tests.scenarios.scenario import Outcome, Setup
 
-CLEAR = "\r\x1b[K"
-"""Wipes the line that progress is shown on."""
 SETUPS = {each.value: each for each in Setup}
 
 
@@ -53,9 +48,9 @@ def _scenarios(options: argparse.Namespace) -> int:
     try:
         for number, case in enumerate(cases, start=1):
             title = f"[{number}/{len(cases)}] {case.scenario.name}, {case.setup.value}"
-            outcome = run(case, _teller(title))
+            outcome = run(case, terminal.teller(title))
             outcomes.append(outcome)
-            clear = CLEAR if sys.stderr.isatty() else ""
+            clear = terminal.CLEAR if sys.stderr.isatty() else ""
             print(f"{clear}==> {title}: {outcome.phrase} ({outcome.seconds:.0f} s)", file=sys.stderr, flush=True)
     finally:  # what is known is worth showing, whatever ended it
         if outcomes:
@@ -72,50 +67,23 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
                 yield Case(scenario=registry.BY_NAME[name], setup=SETUPS[setup], number=number, logs=options.logs)
 
 
-def _teller(title: str) -> Callable[[str], None]:
-    start = time.monotonic()
-    return lambda doing: print_progress(f"{title}: {doing}", time.monotonic() - start)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.scenarios",
         description="Run every scenario with a StatefulSet (or pods) under kube-scheduler as a user would plainly "
         "write it, with the best setup of an expert, and with Stowplan, each on a control plane of its own.",
     )
-    parser.add_argument("--only", type=_names(registry.BY_NAME), default=list(registry.BY_NAME), metavar="A,B",
+    parser.add_argument("--only", type=terminal.names(registry.BY_NAME), default=list(registry.BY_NAME), metavar="A,B",
                         help="these scenarios alone; --list names them")  # fmt: skip
-    parser.add_argument("--setups", type=_names(SETUPS), default=list(SETUPS), metavar="A,B",
+    parser.add_argument("--setups", type=terminal.names(SETUPS), default=list(SETUPS), metavar="A,B",
                         help=f"of {','.join(SETUPS)}; default: all")  # fmt: skip
-    parser.add_argument("--runs", type=_positive, default=3, metavar="N", help="of each; default %(default)s")
+    parser.add_argument("--runs", type=terminal.positive, default=3, metavar="N", help="of each; default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes there too")
     parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="keep the logs of all processes there")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)
-
-
-def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
-    def names(text: str) -> list[str]:
-        found = text.split(",")
-        for name in found:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return found
-
-    return names
-
-
 if __name__ == "__main__":
-    for _number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(_number, _interrupt)
+    terminal.end_on_signals()
     sys.exit(main(sys.argv[1:]))

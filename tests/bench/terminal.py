@@ -1,0 +1,53 @@
+"""What long runs have in common at the terminal: arguments, progress, an orderly end. Used by bench and scenarios."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+from tests.controlplane.progress import print_progress
+
+CLEAR = "\r\x1b[K"
+"""Wipes the line that progress is shown on."""
+
+
+def teller(title: str) -> Callable[[str], None]:
+    start = time.monotonic()
+    return lambda doing: print_progress(f"{title}: {doing}", time.monotonic() - start)
+
+
+def end_on_signals() -> None:
+    """What a Ctrl-C does, for the signals that otherwise leave processes behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
+    """Some of the known names, separated by commas."""
+
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return found
+
+    return names
