@@ -25,13 +25,17 @@ def quiet_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPla
     options = Options(
         layout=Layout(zones=3, power_domains=1, racks=2, hosts=2),
         scheduler=True,
-        arguments={"kube-apiserver": audit.arguments(directory)},
+        arguments={
+            "kube-apiserver": audit.arguments(directory),
+            "kube-controller-manager": ["--horizontal-pod-autoscaler-sync-period=1s"],
+        },
     )
     with ControlPlane(directory, options) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         # Not --for=condition=…, which fails where there are no conditions yet.
         established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
         plane.kubectl("wait", established, "--timeout=60s", "crd", "--all")
+        plane.restart("kube-controller-manager")  # it looks for new kinds twice a minute only
         yield plane
 
 
