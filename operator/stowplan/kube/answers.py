@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 MOST_HEAD: Final = 1 << 16
 """Bytes of a status line with its headers, or of a line of the chunked encoding, at most."""
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
-_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
+_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 
 
@@ -141,17 +141,11 @@ class Parser:
                     self._next = _Next.NOTHING
 
     def _take_head(self, head: bytes) -> None:
-        line, *fields = head.split(b"\r\n")
+        line, _, rest = head.partition(b"\r\n")
         first = _STATUS_LINE.fullmatch(line)
         if first is None:
             raise Garbled("it does not speak HTTP/1.1")
-        headers: dict[bytes, bytes] = {}
-        for field in fields:
-            found = _FIELD.fullmatch(field)
-            if found is None:
-                raise Garbled("a header cannot be understood")
-            name, value = found[1].lower(), found[2]
-            headers[name] = headers[name] + b", " + value if name in headers else value
+        headers = _headers(rest + b"\r\n") if rest else {}
         status = int(first[2])
         if 100 <= status < 200:
             if status == 101:
@@ -177,3 +171,17 @@ class Parser:
             raise Garbled("the length of the answer is no number")
         self._left = int(length)
         return _Next.SIZED if self._left else _Next.NOTHING
+
+
+def _headers(lines: bytes) -> dict[bytes, bytes]:
+    """Header lines, each with its end; as many at once as there are. Raises Garbled."""
+    fields = _FIELD.findall(lines)
+    if sum(len(name) + len(value) + 3 for name, value in fields) != len(lines):  # something between them is none
+        raise Garbled("a header cannot be understood")
+    headers = {name.lower(): value.strip(b" \t") for name, value in fields}
+    if len(headers) == len(fields):
+        return headers
+    several: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        several.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    return {name: b", ".join(values) for name, values in several.items()}

@@ -30,17 +30,20 @@ class _Connection(asyncio.Protocol):
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._parser = Parser()
+        self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[Answer] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.rests_since = 0.0
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
 
-    def ask(self, message: bytes) -> asyncio.Future[Answer]:
-        """Send a request; the answer comes once. Raises ConnectionResetError through it."""
+    def ask(self, message: bytes, seconds: float) -> asyncio.Future[Answer]:
+        """Send a request; the answer comes once. Raises ConnectionResetError and TimeoutError through it."""
         assert self._transport is not None
         self._parser = Parser()
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = waiter = self._loop.create_future()
+        self._timer = self._loop.call_later(seconds, self._tell, TimeoutError())
         self._transport.write(message)
-        return self._waiter
+        return waiter
 
     def close(self) -> None:
         """End it in order."""
@@ -88,6 +91,8 @@ class _Connection(asyncio.Protocol):
 
     def _tell(self, result: Answer | Exception) -> None:
         waiter, self._waiter = self._waiter, None
+        if self._timer is not None:
+            self._timer.cancel()
         if waiter is None or waiter.done():  # cancelled
             return
         if isinstance(result, Exception):
@@ -131,13 +136,18 @@ class Pool:
             Garbled: the answer cannot be understood.
         """
         message = self._endpoint.message(method, target, headers, body)
-        async with asyncio.timeout(seconds), self._turns:
-            connection = self._rested() or await self._connect()
-            try:
-                answer = await connection.ask(message)
-            except BaseException:  # above all cancellation: a late answer must not meet another request
-                connection.abort()
-                raise
+        connection = None if self._turns.locked() else self._rested()
+        if connection is None:
+            connection, seconds = await self._turn(seconds)
+        else:
+            await self._turns.acquire()  # there is one: nothing is waited for, and no timeout needed
+        try:
+            answer = await connection.ask(message, seconds)
+        except BaseException:  # above all cancellation: a late answer must not meet another request
+            connection.abort()
+            raise
+        finally:
+            self._turns.release()
         if answer.kept:
             connection.rests_since = self._clock()
             self._resting.append(connection)
@@ -162,6 +172,18 @@ class Pool:
             connection.abort()
         if still_open:
             await asyncio.wait(still_open)
+
+    async def _turn(self, seconds: float) -> tuple[_Connection, float]:
+        """A connection, once it is our turn, and what is left of the seconds by then."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        async with asyncio.timeout_at(until):
+            await self._turns.acquire()
+            try:
+                return self._rested() or await self._connect(), until - loop.time()
+            except BaseException:
+                self._turns.release()
+                raise
 
     def _rested(self) -> _Connection | None:
         """A connection that is open and has not rested too long; those that have are closed."""

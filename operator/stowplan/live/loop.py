@@ -116,11 +116,9 @@ class SchedulingLoop:
 
     async def _rest(self, until: float) -> None:
         """Waits for something to happen, but not past ``until``."""
-        try:
-            async with asyncio.timeout(max(0.0, until - self._clock())):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        timer = asyncio.get_running_loop().call_later(max(0.0, until - self._clock()), self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
         self._wake.clear()
 
     # ------------------------------------------------------------ decide
@@ -203,6 +201,7 @@ class SchedulingLoop:
         if not outcome.repeated:
             log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
         self._reporter.failed(outcome.pod, message, nominated=None if promise is None else promise.node)
+        self._board.sleeps(outcome.pod)
         self._observer.attempt("unschedulable", outcome.framework.name, self._clock() - started)
 
     # ------------------------------------------------------------ carry out
