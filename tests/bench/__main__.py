@@ -1,7 +1,7 @@
 """`make bench ARGS=…`: Stowplan beside kube-scheduler and beside bare binding, in one run.
 
-`python -m tests.bench decisions` measures the decisions alone, `… curve` how they grow with the cluster, and
-`… stream` schedulers that run while pods come; see docs/performance.md for all of them.
+`python -m tests.bench decisions` measures the decisions alone, `… curve` how they grow with the cluster, `… stream`
+schedulers that run while pods come, and `… perf` Kubernetes' own workloads; see docs/performance.md for all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench import curve, decisions, flood, machine, report, stream, systems, terminal, workloads
 from tests.bench.measure import Case, Run, measure
+from tests.bench.perf import command as perf
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
 
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> int:
             return curve.main(arguments[1:])
         if arguments[:1] == ["stream"]:
             return stream.main(arguments[1:])
+        if arguments[:1] == ["perf"]:
+            return perf.main(arguments[1:])
         return _compare(_parser().parse_args(arguments))
     except ControlPlaneError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -253,14 +253,28 @@ async def _follow(http: aiohttp.ClientSession, binds: Binds, case: Case, used: m
 
 
 async def watched(http: aiohttp.ClientSession, workload: Workload, binds: Binds) -> AsyncIterator[bytes]:
-    """The bytes of a watch of the bound pods of a workload, for ever.
+    """The bytes of a watch of the bound pods of a workload, for ever."""
+    async for chunk in follow(http, PODS, _bound(workload), binds.cut):
+        yield chunk
+
+
+async def follow(
+    http: aiohttp.ClientSession, path: str, selectors: Mapping[str, str], cut: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    """The bytes of a watch of the metadata of some objects, for ever.
 
     Without a resource version a watch begins with what is there already, so that a new one misses nothing: the API
     server ends those for which it has no time while it is busy.
+
+    Args:
+        http: as administrator.
+        path: of the collection.
+        selectors: of the objects.
+        cut: called when a watch is about to begin: that before it may have ended within a line.
     """
     while True:
-        binds.cut()
-        async with http.get(PODS, params={**_bound(workload), **WATCH}, headers={"Accept": METADATA}) as stream:
+        cut()
+        async with http.get(path, params={**selectors, **WATCH}, headers={"Accept": METADATA}) as stream:
             async for chunk in stream.content.iter_any():
                 yield chunk
 

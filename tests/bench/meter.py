@@ -88,9 +88,9 @@ class Meter:
             self.latest = self._sample(self._process.usage())
         return self.latest
 
-    async def settle(self) -> None:
-        """Waits until the scheduler has nothing more to do, ``SETTLE`` seconds at most."""
-        deadline = time.perf_counter() + SETTLE
+    async def settle(self, within: float = SETTLE) -> None:
+        """Waits until the scheduler has nothing more to do, ``within`` seconds at most."""
+        deadline = time.perf_counter() + within
         while time.perf_counter() < deadline:
             before = self.read().scheduler.cpu_seconds
             await asyncio.sleep(_LOOK)

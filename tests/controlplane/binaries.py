@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import threading
@@ -101,6 +102,29 @@ def ensure_own(name: str, source: Path, *, progress: Progress = print_progress) 
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _build_one(go, source, ".", target, title=f"[1/1] {name}", progress=progress)
     return target
+
+
+def module_source(module: str, path: str) -> Path:
+    """Return the folder with the source of a Go module, in the version that gotools/``module`` pins and verifies.
+
+    It is Go's own module cache, to which it is downloaded where it is not there.
+
+    Raises:
+        ControlPlaneError: no Go, or no network.
+    """
+    with _lock(print_progress):
+        go = toolchain.find_go(cache_directory())
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    command = [str(go), "mod", "download", "-json", path]
+    done = subprocess.run(command, cwd=HERE / "gotools" / module, env=environment, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    try:
+        answer = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        answer = {"Error": done.stderr.strip()}
+    if "Dir" not in answer:
+        raise ControlPlaneError(f"the source of {path} could not be downloaded: {answer.get('Error', '')}")
+    return Path(answer["Dir"])
 
 
 def _provided() -> dict[str, Path]:
