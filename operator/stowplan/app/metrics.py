@@ -4,23 +4,22 @@ The wiring makes one :class:`Metrics` and hands its methods to whoever has somet
 :mod:`stowplan.app.health` renders it. What starts with ``scheduler_`` has the name, the labels, the buckets and the
 help text's sense of kube-scheduler 1.36 (pkg/scheduler/metrics/metrics.go), so that its dashboards and alerts fit.
 
-A method costs one to two microseconds: the labelled children are kept in dictionaries, and what a queue or a cache
-knows anyway is read when somebody scrapes (:class:`Sources`) rather than counted along.
+A method costs a microsecond: histograms are our own (``histogram``), the labelled children of counters are kept in
+dictionaries, and what a queue or a cache knows anyway is read when somebody scrapes (:class:`Sources`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Literal
 
 import prometheus_client
 from prometheus_client import core, registry
-from prometheus_client import metrics as prometheus_metrics
 
 import stowplan
+from stowplan.app.histogram import Histogram
 
-Family = TypeVar("Family", bound=prometheus_metrics.MetricWrapperBase)
 Result = Literal["scheduled", "unschedulable", "error"]
 
 PLUGIN_SAMPLE: Final = 10
@@ -62,14 +61,14 @@ class Sources:
     """(plugin, extension point, profile) of what is not called any more."""
 
 
-class _Children(dict[tuple[str, ...], Family], Generic[Family]):
-    """The children of a metric by label values; ``metric.labels()`` alone costs more than an observation."""
+class _Children(dict[tuple[str, ...], prometheus_client.Counter]):
+    """The children of a counter by label values; ``counter.labels()`` alone costs more than counting."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: prometheus_client.Counter) -> None:
         super().__init__()
-        self._family: Family = family
+        self._family = family
 
-    def __missing__(self, values: tuple[str, ...]) -> Family:
+    def __missing__(self, values: tuple[str, ...]) -> prometheus_client.Counter:
         child = self[values] = self._family.labels(*values)
         return child
 
@@ -104,11 +103,11 @@ class Metrics:
             "Number of attempts to schedule pods, by the result: 'unschedulable' is no node, 'error' is a defect.",
             "result", "profile",
         ))  # fmt: skip
-        self._attempt_seconds = _Children(histogram(
+        self._attempt_seconds = histogram(
             "scheduler_scheduling_attempt_duration_seconds",
             "Scheduling attempt latency in seconds (scheduling algorithm + binding).",
             exponential(0.001, 2, 15), "result", "profile",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._algorithm_seconds = histogram(
             "scheduler_scheduling_algorithm_duration_seconds",
             "Scheduling algorithm latency in seconds.",
@@ -119,42 +118,42 @@ class Metrics:
             "Number of attempts to successfully schedule a pod.",
             exponential(1, 2, 5),
         )
-        self._pod_seconds = _Children(histogram(
+        self._pod_seconds = histogram(
             "scheduler_pod_scheduling_sli_duration_seconds",
             "Time from when a pod enters the scheduling queue until it is bound, over all attempts.",
             exponential(0.01, 2, 20), "attempts",
-        ))  # fmt: skip
-        self._point_seconds = _Children(histogram(
+        )  # fmt: skip
+        self._point_seconds = histogram(
             "scheduler_framework_extension_point_duration_seconds",
             "Latency for running all plugins of a specific extension point.",
             exponential(0.0001, 2, 12), "extension_point", "status", "profile",
-        ))  # fmt: skip
-        self._plugin_seconds = _Children(histogram(
+        )  # fmt: skip
+        self._plugin_seconds = histogram(
             "scheduler_plugin_execution_duration_seconds",
             "Duration for running a plugin at a specific extension point, in one cycle of ten.",
             exponential(0.00001, 1.5, 20), "plugin", "extension_point", "status",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._preemptions = counter("scheduler_preemption_attempts_total", "Total preemption attempts till now.")
         self._victims = histogram(
             "scheduler_preemption_victims", "Number of selected preemption victims.", exponential(1, 2, 7)
         )
 
         # Stowplan's.
-        self._bind_seconds = _Children(histogram(
+        self._bind_seconds = histogram(
             "stowplan_bind_duration_seconds",
             "Time from the request that binds a pod to its answer, by the result.",
             exponential(0.001, 2, 14), "result",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._gangs = _Children(counter(
             "stowplan_gang_decisions_total",
             "What became of gangs, each time one was tried: 'bound', 'waiting', or 'undone' before any bind.",
             "result",
         ))  # fmt: skip
-        self._joint_seconds = _Children(histogram(
+        self._joint_seconds = histogram(
             "stowplan_joint_placement_duration_seconds",
             "Time that the solver took for members of a group that did not fit one after the other, by the answer.",
             exponential(0.001, 2, 13), "answer",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._loop_lag = histogram(
             "stowplan_event_loop_lag_seconds",
             "How much later than asked for a timer fires: the time that one step kept everything else waiting.",
@@ -165,26 +164,26 @@ class Metrics:
             "Reconciliations of an object, by the result: 'error' is tried again, 'defect' is one.",
             "controller", "result",
         ))  # fmt: skip
-        self._reconcile_seconds = _Children(histogram(
+        self._reconcile_seconds = histogram(
             "stowplan_reconcile_duration_seconds",
             "Time of one reconciliation, its writes included.",
             exponential(0.001, 2, 14), "controller",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._requests = _Children(counter(
             "stowplan_api_requests_total",
             "Requests to the API server, by the HTTP status; code is 'none' where no answer came.",
             "method", "resource", "code",
         ))  # fmt: skip
-        self._request_seconds = _Children(histogram(
+        self._request_seconds = histogram(
             "stowplan_api_request_duration_seconds",
             "Time from a request to its answer; a watch counts until it is established.",
             exponential(0.001, 2, 14), "method", "resource",
-        ))  # fmt: skip
+        )  # fmt: skip
 
     def attempt(self, result: Result, profile: str, seconds: float) -> None:
         """A scheduling attempt has ended: with a bind, without a node, or by a defect."""
         self._attempts[result, profile].inc()
-        self._attempt_seconds[result, profile].observe(seconds)
+        self._attempt_seconds.observe(seconds, (result, profile))
 
     def algorithm(self, seconds: float) -> None:
         """The placement alone has been decided: from filter to score."""
@@ -194,11 +193,11 @@ class Metrics:
         """A pod is bound after so many attempts and seconds in the queue."""
         label = str(attempts) if attempts < MAX_ATTEMPTS_LABEL else f"{MAX_ATTEMPTS_LABEL}+"
         self._pod_attempts.observe(attempts)
-        self._pod_seconds[label,].observe(seconds)
+        self._pod_seconds.observe(seconds, (label,))
 
     def extension_point(self, point: str, status: str, profile: str, seconds: float) -> None:
         """All plugins of one extension point have run; ``status`` is kube-scheduler's code, such as Success."""
-        self._point_seconds[point, status, profile].observe(seconds)
+        self._point_seconds.observe(seconds, (point, status, profile))
 
     def sample_plugins(self) -> bool:
         """Whether to time each plugin of the cycle that begins now: true once in ten."""
@@ -207,7 +206,7 @@ class Metrics:
 
     def plugin(self, name: str, point: str, status: str, seconds: float) -> None:
         """A plugin has run, in a cycle for which :meth:`sample_plugins` was true."""
-        self._plugin_seconds[name, point, status].observe(seconds)
+        self._plugin_seconds.observe(seconds, (name, point, status))
 
     def preemption(self, victims: int) -> None:
         """Preemption was tried; ``victims`` pods have to go, none where it would not help."""
@@ -217,7 +216,7 @@ class Metrics:
 
     def bind(self, result: str, seconds: float) -> None:
         """A bind was answered: ``bound``, or why not."""
-        self._bind_seconds[result,].observe(seconds)
+        self._bind_seconds.observe(seconds, (result,))
 
     def gang(self, result: str) -> None:
         """A gang was tried."""
@@ -225,7 +224,7 @@ class Metrics:
 
     def joint_placement(self, answer: str, seconds: float) -> None:
         """The solver has answered: ``Proposal``, ``Conflict`` or ``Unknown``."""
-        self._joint_seconds[answer,].observe(seconds)
+        self._joint_seconds.observe(seconds, (answer,))
 
     def loop_lag(self, seconds: float) -> None:
         """A timer of the event loop came late by so much."""
@@ -234,12 +233,12 @@ class Metrics:
     def reconcile(self, controller: str, result: str, seconds: float) -> None:
         """A controller has looked at an object of ours and done what was to do."""
         self._reconciles[controller, result].inc()
-        self._reconcile_seconds[controller,].observe(seconds)
+        self._reconcile_seconds.observe(seconds, (controller,))
 
     def api_request(self, method: str, resource: str, code: int | None, seconds: float) -> None:
         """The API server answered a request, or did not (``code`` None)."""
         self._requests[method, resource, "none" if code is None else str(code)].inc()
-        self._request_seconds[method, resource].observe(seconds)
+        self._request_seconds.observe(seconds, (method, resource))
 
     def attach(self, sources: Sources) -> None:
         """Say where the gauges are read from; before that there are none."""
@@ -257,8 +256,10 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
         return prometheus_client.Counter(name, text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> prometheus_client.Histogram:
-        return prometheus_client.Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        made = Histogram(name, text, bounds, labels)
+        self._registry.register(made)
+        return made
 
 
 def _sampled(sources: Sources) -> Iterator[core.Metric]:
