@@ -135,11 +135,11 @@ def run(case: Case, told: Callable[[str], None]) -> Result:
         )
         try:
             return asyncio.run(_observe(case, plane, process, told))
-        except* ApiFailure as failures:
+        except* (ApiFailure, ControlPlaneError, aiohttp.ClientError) as failures:
             failure: BaseException = failures
-            while isinstance(failure, BaseExceptionGroup):
+            while isinstance(failure, BaseExceptionGroup):  # of several workers that failed, one is enough
                 failure = failure.exceptions[0]
-            raise ControlPlaneError(f"{case.workload.name}: {failure}") from failures
+            raise ControlPlaneError(f"{case.workload.name} by {name}: {failure}") from failures
         finally:
             process.stop(grace=0)
             if case.logs is not None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from tests.bench.__main__ import main
 from tests.bench.perf import command, source
+from tests.bench.perf.measure import Case, run
+from tests.bench.systems import System
+from tests.controlplane.errors import ControlPlaneError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -37,3 +41,13 @@ def test_both_schedulers_make_room_for_pods_with_volumes(tmp_path: Path, capsys:
         assert result["gone"] >= 15  # three on each node have to go
         assert result["rate"] > 0
         assert result["peak_rss"] > 10 * 2**20
+
+
+def test_a_scheduler_that_does_not_come_up_is_one_clear_error() -> None:
+    script = [sys.executable, "-c", "raise SystemExit('no such flag')"]
+    workload = source.load()["SchedulingBasic/5Nodes_QueueingHintsEnabled"]
+    case = Case(system=System("broken", "broken", lambda _: script), workload=workload, timeout=5)
+    with pytest.raises(
+        ControlPlaneError, match=r"(?s)^SchedulingBasic/5Nodes\w+ by broken: broken has ended.*no such flag"
+    ):
+        run(case, lambda _: None)
