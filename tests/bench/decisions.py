@@ -1,7 +1,8 @@
 """`python -m tests.bench decisions`: the scheduler's decisions alone, in this process, without an API server.
 
 What remains of a pod's cost when nobody has to be asked: pop, filter, score, choose, assume, reserve. For finding out
-what a change has brought, and where the time goes (`--profile`, `--plugins`).
+what a change has brought, where the time goes (`--profile`, `--plugins`), and what a SchedulingPolicy in mode DryRun
+costs that is tried on every pod (`--dry-run-policy`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from tests.bench import profiled, workloads
 from tests.bench.workloads import Workload
-from tests.controlplane.nodes import DRIVER, Layout
+from tests.controlplane.nodes import DRIVER, HOSTNAME, ZONE, Layout
 
 from stowplan import profiles
+from stowplan.api import base
+from stowplan.api.policy import SchedulingPolicy
 from stowplan.framework.plugin import Probe
 from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
@@ -76,7 +79,27 @@ class Result:
         return self.pods / self.seconds
 
 
-def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) -> Scheduler:
+def tried(mode: str) -> SchedulingPolicy:
+    """A policy for all pods of the benchmark: each group even over the zones, one of it on a host."""
+    groups = [workloads.GROUP]
+    raw = {
+        "metadata": {"name": "tried", "namespace": workloads.NAMESPACE},
+        "spec": {
+            "mode": mode,
+            "selector": {},
+            "failureDomains": [{"name": "zone", "topologyKey": ZONE}, {"name": "host", "topologyKey": HOSTNAME}],
+            "spread": [
+                {"name": "zones", "domain": "zone", "groupBy": groups},
+                {"name": "hosts", "domain": "host", "groupBy": groups, "maxPerDomain": 1},
+            ],
+        },
+    }
+    return base.parse(SchedulingPolicy, raw, what="policy tried")
+
+
+def scheduler_of(
+    workload: Workload, pods: int, layout: Layout, bound: int = 0, *, policies: Sequence[SchedulingPolicy] = ()
+) -> Scheduler:
     """A scheduler that knows the nodes and the volumes and has the pods in its queue.
 
     Args:
@@ -84,6 +107,7 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         pods: how many.
         layout: the nodes.
         bound: pods of the same rules, but of other groups, that are on the nodes already.
+        policies: the SchedulingPolicies.
     """
     cache = ClusterCache()
     queue = SchedulingQueue(cache.snapshot)
@@ -98,11 +122,11 @@ def scheduler_of(workload: Workload, pods: int, layout: Layout, bound: int = 0) 
         cache.put_pod(cache.interner.pod(msgspec.convert(manifest, objects.Pod)))
     for manifest in workload.manifests(pods, layout, SCHEDULER):
         queue.put(cache.interner.pod(msgspec.convert(manifest, objects.Pod)), 0.0)
-    policies = profiles.Policies((), (), profiles.PluginArgs(), profiles.Backlog())
-    policies.govern(cache.snapshot)
+    made = profiles.Policies(policies, (), profiles.PluginArgs(), profiles.Backlog())
+    made.govern(cache.snapshot)
     gc.collect()
     gc.freeze()  # as `stowplan run` does once its caches are filled; `drain` takes it back
-    return Scheduler(cache, queue, policies.framework_for, Roster(policies.group_for, _uncounted))
+    return Scheduler(cache, queue, made.framework_for, Roster(made.group_for, _uncounted), made.shadow_for)
 
 
 def _uncounted(cls: PodClass, delta: int) -> None:
@@ -148,6 +172,8 @@ def _measure(workload: Workload, pods: int, layout: Layout, options: argparse.Na
         f"{workload.name:<14}{layout.count} nodes, {options.bound} pods on them; {placed} of {pods} placed: "
         f"{rate:,.0f} decisions/s, {1000 * cpu / pods:.3f} ms CPU each (median of {len(results)})"
     )
+    if options.dry_run_policy:
+        _compare(workload, pods, layout, options)
     if options.plugins:
         stopwatch = Stopwatch()
         whole = drain(scheduler_of(workload, pods, layout, options.bound), stopwatch).cpu
@@ -167,6 +193,21 @@ def _measure(workload: Workload, pods: int, layout: Layout, options: argparse.Na
     return placed == pods
 
 
+def _compare(workload: Workload, pods: int, layout: Layout, options: argparse.Namespace) -> None:
+    """Runs in turn without a policy, with one in force, and with the same one in mode DryRun."""
+    spent: dict[str, list[float]] = {"": [], "Enforce": [], "DryRun": []}
+    for _ in range(options.repeat):
+        for mode, seconds in spent.items():
+            policies = [tried(mode)] if mode else []
+            scheduler = scheduler_of(workload, pods, layout, options.bound, policies=policies)
+            seconds.append(drain(scheduler, Probe()).cpu)
+    alone, in_force, beside = (1000 * statistics.median(seconds) / pods for seconds in spent.values())
+    print(
+        f"  ms CPU a decision: {alone:.3f} without the policy, {in_force:.3f} with it, {beside:.3f} with it in mode "
+        f"DryRun: {beside / (alone + in_force):.2f} times as much as the other two together"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench decisions", description=__doc__)
     parser.add_argument("--nodes", type=int, default=5000, metavar="N", help="default %(default)s")
@@ -174,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bound", type=int, default=0, metavar="N", help="pods that are on the nodes before")
     parser.add_argument("--workload", action="append", choices=list(workloads.BY_NAME), help="repeatable; default: all")
     parser.add_argument("--repeat", type=int, default=3, metavar="K", help="runs, of which the median counts")
+    parser.add_argument(
+        "--dry-run-policy", action="store_true", help="compare with a policy for all pods, in force and in mode DryRun"
+    )
     parser.add_argument("--plugins", action="store_true", help="show what each plugin takes")
     parser.add_argument("--profile", action="store_true", help="one more run under cProfile")
     parser.add_argument("--sort", default="tottime", help="of the profile: tottime, cumulative, ncalls")

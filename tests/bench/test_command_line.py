@@ -51,6 +51,12 @@ def test_decisions_are_measured_and_profiled(capsys: pytest.CaptureFixture[str],
     assert output.stat().st_size > 1000
 
 
+def test_what_a_policy_in_mode_dry_run_costs_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "decisions --nodes 30 --pods 20 --repeat 1 --workload spread --dry-run-policy"
+    assert main(command.split()) == 0
+    assert "times as much as the other two together" in capsys.readouterr().out
+
+
 def test_a_curve_is_measured_written_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     figures, drawn = tmp_path / "curve.json", tmp_path / "curve.svg"
     command = f"curve --nodes 40,80 --bound 0,2000,4000 --workload spread --json {figures} --svg {drawn}"

@@ -112,3 +112,4 @@ class World:
 
     def _bind(self, placed: Placed) -> None:
         self.board.scheduler.happened(self.cache.put_pod(placed.pod), self.now)
+        self.board.bound(placed)

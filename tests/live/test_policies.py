@@ -6,6 +6,7 @@ import pytest
 from tests.controlplane.api import Api
 from tests.controlplane.nodes import HOSTNAME, RACK, ZONE, Manifest
 from tests.live import objects
+from tests.live.conftest import OwnNode
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("stowplan")]
 
@@ -96,13 +97,38 @@ async def test_a_policy_that_is_tried_places_nobody_and_tells_what_it_would_have
     for n in range(4):
         await api.create(objects.pod(namespace, f"p{n}", labels={"app": "db"}, nodeSelector={ZONE: "a"}))
         await objects.bound(api, namespace, f"p{n}")
-    shadow = {"decisions": 4, "different": 0, "impossible": 3}
-    found = await api.wait(
-        policy_path(namespace, "tried"),
-        lambda each: each.get("status", {}).get("shadow") == shadow,
-        within=objects.PATIENCE,
-    )
+    found = await tells(api, namespace, decisions=4, impossible=3)
     assert found["status"]["pods"] == {"governed": 0, "bound": 0, "pending": 0}
+
+
+async def test_a_policy_that_is_tried_tells_of_gangs_and_of_pods_that_it_would_let_go(
+    api: Api, namespace: str, own_node: OwnNode
+) -> None:
+    """One a node is what holds; the other policy would allow any number, but starts with three at once."""
+    await own_node("n")
+    limits = {"limits": {"podsPerNode": 1}}
+    await governing(api, policy(namespace, "held", selector={}, nodes=limits))
+    await governing(api, policy(namespace, "tried", mode="DryRun", selector={}, gang={"minMember": 3}))
+    here = {objects.OWN: namespace}
+    await api.create(objects.pod(namespace, "p0", nodeSelector=here))
+    await objects.bound(api, namespace, "p0")
+    await tells(api, namespace, decisions=1, incomplete=1)
+    await objects.create_all(api, (objects.pod(namespace, name, nodeSelector=here) for name in ("p1", "p2")))
+    for name in ("p1", "p2"):
+        await objects.unschedulable(api, namespace, name)
+    await tells(api, namespace, decisions=1, unblocked=2)
+    await api.patch(policy_path(namespace, "tried"), {"spec": {"mode": "Enforce", "precedence": 1}})
+    assert len(await objects.all_bound(api, namespace, 3)) == 3
+
+
+async def tells(api: Api, namespace: str, **counts: int) -> Manifest:
+    """The policy `tried`, once its status says so, and nothing else of pods."""
+
+    def said(each: Manifest) -> bool:
+        shadow = each.get("status", {}).get("shadow", {})
+        return {name: count for name, count in shadow.items() if count} == counts
+
+    return await api.wait(policy_path(namespace, "tried"), said, within=objects.PATIENCE)
 
 
 async def test_a_policy_that_is_relaxed_lets_waiting_pods_go(api: Api, namespace: str) -> None:

@@ -10,7 +10,7 @@ from stowplan.api import common
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.profiles import Cluster, Outage
 from stowplan.scheduler import shadows
-from stowplan.scheduler.shadows import Judgement
+from stowplan.scheduler.shadows import Judgement, Would
 
 DB = {"app": "db"}
 SELECT_DB = {"matchLabels": DB}
@@ -54,42 +54,83 @@ def test_a_policy_is_tried_on_the_pods_that_it_would_take(
     assert ("" if tried is None else tried.policy) == expected
 
 
-def judged(world: World, on: str) -> Judgement:
+def judged(world: World, on: str | None) -> Judgement:
     asked = pod("new", labels=DB)
     shadow = world.policies.shadow_for(asked.cls)
     assert shadow is not None
-    return shadows.judge(shadow, asked, world.nodes, world.nodes.row_of[on])
+    return shadows.judge(shadow, asked, world.nodes, None if on is None else world.nodes.row_of[on])
+
+
+PINNED = {
+    "affinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["a"]}]}]
+        }
+    }
+}
+ALONE = [{"name": "alone", "domain": "zone"}]
 
 
 @pytest.mark.parametrize(
-    ("rules", "on", "different", "impossible"),
+    ("rules", "on", "expected"),
     [
-        pytest.param({"spread": [spread()]}, "a1", True, False, id="its node would break a rule"),
-        pytest.param({"spread": [spread()]}, "c1", False, False, id="its node would do, and no other is better"),
+        pytest.param({"spread": [spread()]}, "a1", Would.ELSEWHERE, id="its node would break a rule"),
+        pytest.param({"spread": [spread()]}, "c1", Would.SAME, id="its node would do, and no other is better"),
         pytest.param(
-            {"spread": [spread(enforcement="Preferred", weight=100)]}, "b1", True, False, id="another node is better"
+            {"spread": [spread(enforcement="Preferred", weight=100)]}, "b1", Would.BETTER, id="another node is better"
         ),
-        pytest.param({"separate": [{"name": "alone", "domain": "zone"}]}, "a1", True, False, id="one zone is left"),
-        pytest.param(
-            {"separate": [{"name": "alone", "domain": "zone"}], "nodes": {"affinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                    {"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["a"]}]}]}}}},
-            "a1", False, True, id="it would fit nowhere",
-        ),
+        pytest.param({"separate": ALONE}, "a1", Would.ELSEWHERE, id="one zone is left"),
+        pytest.param({"separate": ALONE, "nodes": PINNED}, "a1", Would.NOWHERE, id="it would fit nowhere"),
+        pytest.param({"spread": [spread()]}, None, Would.ELSEWHERE, id="a pod that waits would have a node"),
+        pytest.param({"separate": ALONE, "nodes": PINNED}, None, Would.NOWHERE, id="a pod that waits would still wait"),
     ],
-)  # fmt: skip
-def test_what_a_policy_says_of_a_node_that_was_chosen_without_it(
-    rules: Spec, on: str, different: bool, impossible: bool
-) -> None:
+)
+def test_what_a_policy_says_of_a_node_that_was_chosen_without_it(rules: Spec, on: str | None, expected: Would) -> None:
     """Two pods in zone a, one in b, none in c; they are where others have put them."""
     running = [pod(f"db-{at}", labels=DB, on=at) for at in ("a1", "a2", "b2")]
     world = World(NODES, [dry(**dict(rules))], running=running)  # type: ignore[arg-type]
-    assert judged(world, on) == Judgement("default/dry", different=different, impossible=impossible)
+    assert judged(world, on) == Judgement("default/dry", expected)
+    assert world.nodes.check() == []
+
+
+@pytest.mark.parametrize(
+    ("priority", "preemption", "expected"),
+    [
+        pytest.param(10, None, Would.EVICT, id="others would have to leave"),
+        pytest.param(0, None, Would.NOWHERE, id="they are as important"),
+        pytest.param(10, "Never", Would.NOWHERE, id="the policy would not let it"),
+    ],
+)
+def test_a_policy_that_is_tried_makes_room_as_it_would_in_force(
+    priority: int, preemption: str | None, expected: Would
+) -> None:
+    """Its limit is one pod a node, and each node has one."""
+    running = [pod(f"db-{each.metadata.name}", labels=DB, on=each.metadata.name) for each in NODES]
+    world = World(NODES, [dry(nodes={"limits": {"podsPerNode": 1}}, preemption=preemption)], running=running)
+    asked = pod("new", labels=DB, priority=priority)
+    shadow = world.policies.shadow_for(asked.cls)
+    assert shadow is not None
+    for _ in range(shadows.SEARCH_EVERY + 1):
+        assert shadows.judge(shadow, asked, world.nodes, 0).would is expected
+    assert world.nodes.check() == []
+    assert len(world.nodes.pods) == len(NODES)
+
+
+def test_a_policy_that_is_tried_does_not_look_for_victims_for_each_pod_of_a_kind() -> None:
+    world = World(NODES[:1], [dry(nodes={"limits": {"podsPerNode": 1}})], running=[pod("db", labels=DB, on="a1")])
+    asked = pod("new", labels=DB, priority=10)
+    shadow = world.policies.shadow_for(asked.cls)
+    assert shadow is not None
+    assert shadows.judge(shadow, asked, world.nodes, 0).would is Would.EVICT
+    world.nodes.remove_pod("default/db")
+    world.nodes.add_pod(pod("db", labels=DB, on="a1", priority=10))
+    found = [shadows.judge(shadow, asked, world.nodes, 0).would for _ in range(shadows.SEARCH_EVERY)]
+    assert found == [Would.EVICT] * (shadows.SEARCH_EVERY - 1) + [Would.NOWHERE]
 
 
 def test_a_tie_is_not_different() -> None:
     world = World(NODES, [dry(spread=[spread()])])
-    assert not any(judged(world, each.metadata.name).different for each in NODES)
+    assert {judged(world, each.metadata.name).would for each in NODES} == {Would.SAME}
 
 
 def test_a_policy_that_is_tried_changes_no_placement_and_no_count() -> None:
@@ -109,8 +150,8 @@ def test_a_zone_that_is_out_stops_counting_for_a_rule_that_is_tried() -> None:
         [dry(spread=[rule])],
         running=running,
     )
-    assert judged(world, "a1") == Judgement("default/dry", different=False, impossible=True)
+    assert judged(world, "a1") == Judgement("default/dry", Would.NOWHERE)
     ((watched, wish),) = world.policies.relaxing(world.nodes)
     out = frozenset({Outage(watched.policy, watched.name, "c", wish)})
     world.policies = world.policies.with_outages(out)
-    assert not judged(world, "a2").impossible
+    assert judged(world, "a2").would is not Would.NOWHERE

@@ -50,8 +50,9 @@ class DomainStatus(ApiModel):
 class Shadow(ApiModel):
     """What a policy in mode DryRun would have done on the live stream of pods.
 
-    Counts the pods that it selects and that were bound, each judged when its node was chosen. The count begins anew
-    when the spec changes or another replica leads.
+    Counts the pods that it selects and that were bound, each judged when its node was chosen, beside the others where
+    they really are. The count begins anew when the spec changes or another replica leads. Joint placements, which would
+    be looked for where the members of a gang do not fit one after the other, are not tried.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -59,9 +60,18 @@ class Shadow(ApiModel):
     decisions: Int = 0
     """Pods judged. Of several policies in mode DryRun that select a pod, the one that would go first judges it."""
     different: Int = 0
-    """Those of them that would have gone to another node: theirs is rejected, or another one is better."""
+    """Those of them that would have fared otherwise: their node is rejected, another one is better, or others would
+    have had to leave first."""
+    better: Int = 0
+    """Those of different whose node is allowed: by the scores of the policy another one is better."""
+    evicting: Int = 0
+    """Those of different that would have found no node before pods of a lower priority had been evicted."""
     impossible: Int = 0
-    """Those of them that would have found no node."""
+    """Those of decisions that would have found no node at all, or whose gang would not have found enough of them."""
+    incomplete: Int = 0
+    """Those of decisions that would still wait: fewer members of their gang than minMember exist. In no other count."""
+    unblocked: Int = 0
+    """Pods that wait for a node now and would have one, each judged by itself when one of its kind was tried last."""
 
 
 class PolicySummary(ApiModel):

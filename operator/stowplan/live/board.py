@@ -58,7 +58,7 @@ class PolicyBoard:
         conduct: which plugins fail.
         on_change: called when pods that wait may have been woken by a change of policies or outages.
         on_outage: called with the keys of the policies for which a domain is out, or is there again.
-        on_trial: called with the key of a policy in mode DryRun that has judged one more pod.
+        on_trial: called with the key of a policy in mode DryRun that has judged one more pod, or whose pods wait.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class PolicyBoard:
         self.on_outage: Callable[[set[str]], None] = _nothing
         self.on_trial: Callable[[str], None] = _nothing
         self._trials: dict[str, api.SchedulingPolicySpec] = {}
-        self._shadows: dict[str, policy_status.Shadow] = {}
         self._clock = clock
         self._backlog = profiles.Backlog()
         self._watch = profiles.OutageWatch()
@@ -94,7 +93,7 @@ class PolicyBoard:
         policies = tuple(policies)
         trials = {f"{each.metadata.namespace}/{each.metadata.name}": each.spec for each in policies
                   if each.spec.mode == "DryRun"}  # fmt: skip
-        self._shadows = {key: seen for key, seen in self._shadows.items() if trials.get(key) == self._trials[key]}
+        self.scheduler.trials.keep({key for key, spec in trials.items() if self._trials.get(key) == spec})
         self._trials = trials
         self.policies = profiles.Policies(policies, clusters, self._args, self._backlog, self._out, more=self._more)
         self.policies.govern(self.scheduler.cache.snapshot)
@@ -104,11 +103,10 @@ class PolicyBoard:
 
     def facts(self, key: str) -> PolicyFacts:
         """What the policy governs at the moment. Raises KeyError where it is not in force."""
-        if self.policies.tried(key):
-            return PolicyFacts(
-                shadow=self._shadows.get(key, policy_status.Shadow()), error=self.policies.problems.get(key, "")
-            )
         nodes = self.scheduler.cache.snapshot
+        if self.policies.tried(key):
+            shadow = self.scheduler.trials.told(key, nodes, self._backlog)
+            return PolicyFacts(shadow=shadow, error=self.policies.problems.get(key, ""))
         rows = self.policies.report(key, nodes)
         everybody = Governed(key, cluster=None)
         bound = nodes.counter(everybody).total
@@ -124,15 +122,9 @@ class PolicyBoard:
     def bound(self, placed: Placed) -> None:
         """A pod has got its node: what a policy in mode DryRun has said about it counts."""
         said = placed.judgement
-        if said is None or said.policy not in self._trials:
-            return
-        seen = self._shadows.get(said.policy, policy_status.Shadow())
-        self._shadows[said.policy] = policy_status.Shadow(
-            decisions=seen.decisions + 1,
-            different=seen.different + said.different,
-            impossible=seen.impossible + said.impossible,
-        )
-        self.on_trial(said.policy)
+        if said is not None and said.policy in self._trials:
+            self.scheduler.trials.bound(said)
+            self.on_trial(said.policy)
 
     def broken(self, key: str, cluster: str) -> tuple[str, ...]:
         """Names of the policy's rules that the members of one StatefulCluster break where they are. Raises KeyError."""
@@ -204,12 +196,17 @@ class PolicyBoard:
         """The pod has a node, or is gone; one that did not wait is fine."""
         self.scheduler.roster.settled(uid)
 
+    def sleeps(self, pod: PodInfo) -> None:
+        """The pod fits nowhere by the rules in force."""
+        if self._trials and (key := self.scheduler.cache.snapshot.shadow_of(pod.cls)):
+            self.on_trial(key)
+
     def _group_for(self, cls: PodClass) -> Group | None:
         return self.policies.group_for(cls)
 
     def _count(self, cls: PodClass, delta: int) -> None:
         """One more pod of the class waits, or one less."""
-        if delta > 0:
-            self._backlog.add(cls, self.scheduler.cache.snapshot)
-        else:
-            self._backlog.remove(cls, self.scheduler.cache.snapshot)
+        nodes = self.scheduler.cache.snapshot
+        (self._backlog.add if delta > 0 else self._backlog.remove)(cls, nodes)
+        if self._trials and (key := nodes.shadow_of(cls)):
+            self.on_trial(key)

@@ -53,6 +53,10 @@ class Backlog:
             self._matching.clear()
         return count
 
+    def number(self, cls: PodClass) -> int:
+        """How many of them are of a class."""
+        return self._classes.get(cls, 0)
+
     def classes(self) -> frozenset[PodClass]:
         """The classes that have pods waiting."""
         return frozenset(self._classes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.api.policy_status import DomainStatus
@@ -125,8 +125,12 @@ class Policies:
             keeper = self._preemption_keeper()
             apart = dataclasses.replace(args, conduct=Conduct())  # what fails here must hold up no pod
             framework = assembly.assemble(apart, self._policies[key], self._out, self._sizes, keeper)
-            shadow = self._shadows[args.scheduler_name, key] = Shadow(key, framework)
+            shadow = self._shadows[args.scheduler_name, key] = Shadow(key, framework, self._gangs_of(key))
         return shadow
+
+    def _gangs_of(self, key: str) -> Callable[[PodClass], Group | None]:
+        """In which group a policy would place the pods of a class if it were in force."""
+        return lambda cls: gangs.group_of(cls, key, self._policies[key].gang)
 
     def tried(self, key: str) -> bool:
         """Whether a policy is in mode DryRun. Raises KeyError where there is no such policy."""

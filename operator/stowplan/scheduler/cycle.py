@@ -23,10 +23,14 @@ from stowplan.scheduler.promises import Promises
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import QueuedPodInfo
 from stowplan.scheduler.shadows import ShadowFor
+from stowplan.scheduler.trials import Trials
 
 __all__ = ["Batch", "Outcome", "Placed", "Question", "Scheduler", "Unplaced"]
 
 Outcome = Placed | Unplaced | Batch
+
+MOST_TRIED = 32
+"""Members of a group that waits on which a policy in mode DryRun is tried at a time."""
 
 
 class Scheduler:
@@ -41,6 +45,7 @@ class Scheduler:
 
     Attributes:
         promises: the pods for which others are being evicted.
+        trials: what policies in mode DryRun say.
         preempts: whether room is made for pods that fit nowhere.
     """
 
@@ -58,6 +63,7 @@ class Scheduler:
         self.roster = roster
         self._shadow_for = shadow_for
         self.promises = Promises(cache.snapshot)
+        self.trials = Trials()
         self.preempts = True
         self._groups = GroupCycle(cache, queue, roster, self._unplaced)
 
@@ -81,13 +87,17 @@ class Scheduler:
         if group is not None:
             batch = self._groups.attempt(group, queued, placer, now)
             if batch is not None:
+                self._try_on(batch.unplaced)
                 return batch
         try:
-            return self._decide(queued, placer, now)
+            outcome, known = self._decide(queued, placer, now)
         except Exception:
             self.cache.forget(queued.pod)
             self.queue.failed(queued, now)
             raise
+        if isinstance(outcome, Unplaced):
+            self._try_on((outcome,), again=not known)
+        return outcome
 
     def answered(
         self,
@@ -103,15 +113,40 @@ class Scheduler:
 
         The others are as for :meth:`attempt`.
         """
-        return self._groups.answered(question, answer, seconds, self._placer(chance, probe_for), now)
+        batch = self._groups.answered(question, answer, seconds, self._placer(chance, probe_for), now)
+        self._try_on(batch.unplaced)
+        return batch
 
     def _placer(self, chance: int, probe_for: Callable[[Framework], Probe]) -> Placer:
         return Placer(self.cache, self.roster, self.framework_for, chance, probe_for, shadow_for=self._shadow_for)
 
-    def _decide(self, queued: QueuedPodInfo, placer: Placer, now: float) -> Placed | Unplaced:
+    def _decide(self, queued: QueuedPodInfo, placer: Placer, now: float) -> tuple[Placed | Unplaced, bool]:
+        """Also whether that was known without a try."""
         framework = placer.framework(queued)
-        found = self.queue.known(queued.pod, framework.remedies) or placer.place(queued)
-        return self._unplaced(queued, framework, found, now) if isinstance(found, Diagnosis) else found
+        known = self.queue.known(queued.pod, framework.remedies)
+        found = known or placer.place(queued)
+        if isinstance(found, Diagnosis):
+            return self._unplaced(queued, framework, found, now), known is not None
+        return found, False
+
+    def _try_on(self, waiting: Iterable[Unplaced], *, again: bool = True) -> None:
+        """Tries a policy in mode DryRun on pods that wait, one of each class.
+
+        Args:
+            waiting: the pods; those that a node is promised to are left out.
+            again: also where one of the class has been judged before.
+        """
+        nodes, tried = self.cache.snapshot, set[PodClass]()
+        for each in waiting:
+            cls = each.pod.cls
+            shadow = self._shadow_for(cls)
+            if shadow is None or cls in tried or nodes.nominations.node_of(each.pod.uid):
+                continue
+            if again or not self.trials.knows(shadow.policy, cls):
+                self.trials.stuck(shadows.judge(shadow, each.pod, nodes, None), cls)
+                tried.add(cls)
+            if len(tried) == MOST_TRIED:
+                break
 
     def undo(self, placed: Placed, now: float, *, retry: bool) -> None:
         """Takes a placement back.
