@@ -234,7 +234,7 @@ def raw_pod(
     preempted: bool = False,
     started: str = "",
     created: str = "2026-01-01T00:00:00Z",
-    owner: tuple[str, str] | None = None,
+    owner: tuple[str, str, str] | None = None,
     uid: str = "",
 ) -> objects.Pod:
     """A pod as the API shows it, with one container unless ``containers`` says otherwise.
@@ -246,7 +246,7 @@ def raw_pod(
         node_affinity: terms of the required node affinity; ``[]`` is an affinity without terms.
         claims: names of PersistentVolumeClaims, beside ``volumes``.
         preempted: it has the condition that says so, and is terminating.
-        owner: kind and name of the controller.
+        owner: apiVersion, kind and name of the controller.
         uid: ``uid-<namespace>/<name>`` unless given.
     """
     if containers is None:
@@ -264,7 +264,7 @@ def raw_pod(
             annotations=dict(annotations or {}),
             creation_timestamp=created,
             deletion_timestamp="2026-01-02T00:00:00Z" if terminating or preempted else None,
-            owner_references=[objects.OwnerReference(kind=owner[0], name=owner[1], controller=True)] if owner else [],
+            owner_references=[objects.OwnerReference(*owner, controller=True)] if owner else [],
         ),
         spec=objects.PodSpec(
             node_name=on,

@@ -100,6 +100,28 @@ def test_a_file_that_says_nothing_is_one_profile_with_everything_by_default() ->
     assert only.selection == in_tree.BY_DEFAULT
 
 
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        pytest.param("{}", True, id="kube-scheduler's defaults"),
+        pytest.param("pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List}}]", False, id="none"),
+        pytest.param(
+            "profiles: [{schedulerName: s, plugins: {multiPoint: {disabled: [{name: PodTopologySpread}]}}}]",
+            False,
+            id="a plugin that is off",
+        ),
+        pytest.param(
+            "profiles: [{schedulerName: a, pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List}}]}, "
+            "{schedulerName: b}]",
+            True,
+            id="in one of two profiles",
+        ),
+    ],
+)
+def test_services_and_controllers_are_watched_where_default_constraints_ask_about_them(text: str, reads: bool) -> None:
+    assert arguments.reads_workloads(profiles(text)) == reads
+
+
 def test_arguments_reach_the_plugins_of_their_profile_alone() -> None:
     one, other = profiles("""
 profiles:

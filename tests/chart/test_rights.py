@@ -36,17 +36,16 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("storage.k8s.io", "volumeattachments"): READ,
     ("storage.k8s.io", "csistoragecapacities"): READ,
     ("storage.k8s.io", "storageclasses"): READ,
+    ("", "replicationcontrollers"): READ,
+    ("apps", "replicasets"): READ,
+    ("apps", "statefulsets"): READ,
     ("stowplan.dev", "schedulingpolicies"): READ | {"patch"},
     ("stowplan.dev", "schedulingpolicies/status"): {"patch"},
     ("stowplan.dev", "statefulclusters"): READ | {"patch"},
     ("stowplan.dev", "statefulclusters/finalizers"): {"update"},
     ("stowplan.dev", "statefulclusters/status"): {"patch"},
 }
-WITH_DEFAULT_CONSTRAINTS: dict[Right, set[str]] = {
-    ("", "replicationcontrollers"): READ,
-    ("apps", "replicasets"): READ,
-    ("apps", "statefulsets"): READ,
-}
+FOR_DEFAULT_CONSTRAINTS = {("", "replicationcontrollers"), ("apps", "replicasets"), ("apps", "statefulsets")}
 NAMED = {("coordination.k8s.io", "leases"): {"stowplan"}}
 IN_ITS_NAMESPACE: dict[Right, set[str]] = {("coordination.k8s.io", "leases"): {"get", "update", "create"}}
 
@@ -78,19 +77,25 @@ def test_the_rights_are_those_that_were_reviewed() -> None:
 
 
 SPREAD = "PodTopologySpread"
+NO_DEFAULTS = {"pluginConfig": [{"name": SPREAD, "args": {"defaultingType": "List"}}]}
+OF_ITS_OWN = {"defaultConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]}
 
 
 @pytest.mark.parametrize(
     ("config", "reads"),
     [
-        pytest.param({}, False, id="nothing said"),
-        pytest.param({"pluginConfig": [{"name": SPREAD, "args": {"defaultingType": "List"}}]}, False, id="none"),
+        pytest.param({}, True, id="nothing said"),
+        pytest.param(NO_DEFAULTS, False, id="none"),
         pytest.param({"pluginConfig": [{"name": SPREAD, "args": {}}]}, True, id="kube-scheduler's"),
         pytest.param(
-            {"profiles": [{"schedulerName": "a"}, {"schedulerName": "b", "pluginConfig": [{"name": SPREAD}]}]},
-            True,
-            id="in one profile",
+            {"pluginConfig": [{"name": SPREAD, "args": {"defaultingType": "List", **OF_ITS_OWN}}]}, True, id="own"
         ),
+        pytest.param(
+            {"profiles": [{"schedulerName": "a", **NO_DEFAULTS}, {"schedulerName": "b", **NO_DEFAULTS}]},
+            False,
+            id="in no profile",
+        ),
+        pytest.param({"profiles": [{"schedulerName": "a", **NO_DEFAULTS}, {"schedulerName": "b"}]}, True, id="in one"),
     ],
 )
 def test_services_and_controllers_are_read_where_default_constraints_need_them(
@@ -98,7 +103,8 @@ def test_services_and_controllers_are_read_where_default_constraints_need_them(
 ) -> None:
     arguments = [part for key, value in config.items() for part in ("--set-json", f"config.{key}={json.dumps(value)}")]
     granted = rights(operator_role(rendering.render(*arguments)))
-    assert granted == (CLUSTER_WIDE | WITH_DEFAULT_CONSTRAINTS if reads else CLUSTER_WIDE)
+    kept = {right: verbs for right, verbs in CLUSTER_WIDE.items() if reads or right not in FOR_DEFAULT_CONSTRAINTS}
+    assert granted == kept
     if reads:
         assert all(granted[each.group, each.plural] >= READ for each in resources.WORKLOADS)
 
@@ -161,4 +167,4 @@ def test_the_operations_page_says_why_of_each_right() -> None:
         group, found, verbs, _ = (cell.strip() for cell in line.strip("|").split("|"))
         for resource in found.split(", "):
             told.setdefault((group, resource), set()).update(verbs.split(", "))
-    assert told == CLUSTER_WIDE | WITH_DEFAULT_CONSTRAINTS | IN_ITS_NAMESPACE
+    assert told == CLUSTER_WIDE | IN_ITS_NAMESPACE

@@ -166,6 +166,37 @@ async def test_pods_of_a_service_are_spread_by_the_default_constraints(api: Api,
     assert sorted(objects.counts(mine, await api.list("/api/v1/nodes"), ZONE).values()) == [2, 2, 2]
 
 
+@pytest.mark.usefixtures("replica")
+async def test_pods_of_a_replica_set_are_spread_over_nodes_without_a_word_in_the_configuration(
+    api: Api, namespace: str, name: str, own_node: OwnNode
+) -> None:
+    """The larger one of two nodes always has more room: only kube-scheduler's own defaults speak for the other."""
+    nodes = [await own_node("large", cpu="64"), await own_node("small", cpu="4")]
+    own, labels = {objects.OWN: namespace}, {"app": "web"}
+    plain = f"{name}-plain"
+    for number in range(2):
+        await api.create(objects.pod(namespace, f"alone{number}", scheduler=plain, cpu="200m", nodeSelector=own))
+        assert (await objects.bound(api, namespace, f"alone{number}"))["spec"]["nodeName"] == nodes[0]
+    spec = objects.pod(namespace, "web", scheduler=plain, cpu="200m", nodeSelector=own)["spec"]
+    await api.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": "web", "namespace": namespace},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": spec},
+            },
+        }
+    )
+    await api.create(objects.pod(namespace, "first", scheduler=plain))
+    await objects.bound(api, namespace, "first")  # the watch has shown the ReplicaSet before
+    await api.patch(f"/apis/apps/v1/namespaces/{namespace}/replicasets/web", {"spec": {"replicas": 4}})
+    pods = [each for each in await objects.all_bound(api, namespace, 7) if each["metadata"].get("ownerReferences")]
+    assert sorted(each["spec"]["nodeName"] for each in pods) == sorted(2 * nodes)
+
+
 async def test_a_score_that_fails_is_left_out(api: Api, namespace: str, replica: Replica, name: str) -> None:
     for number in range(LIMIT + 2):
         await api.create(objects.pod(namespace, f"p{number}", scheduler=f"{name}-sloppy"))

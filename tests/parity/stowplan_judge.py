@@ -23,7 +23,7 @@ from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis
 from stowplan.framework.status import Verdict as PluginVerdict
 from stowplan.framework.volumes import StorageObject
-from stowplan.model import objects
+from stowplan.model import objects, workloads
 from stowplan.model.pods import PodInfo
 from stowplan.plugins.group_size import Backlog
 from stowplan.plugins.policy_keeper import PolicyKeeper
@@ -133,6 +133,8 @@ class State:
                 self.cache.put_namespace(item)
             case objects.PodDisruptionBudget():
                 self.cache.budgets[item.key] = item
+            case workloads.Workload():
+                self.cache.snapshot.workloads.put(item)
             case _:
                 self.cache.put_storage(_storage(item))
 
@@ -147,13 +149,16 @@ class State:
                 self.cache.remove_namespace(item.key)
             case objects.PodDisruptionBudget():
                 self.cache.budgets.pop(item.key, None)
+            case workloads.Workload():
+                self.cache.snapshot.workloads.remove(item)
             case _:
                 self.cache.remove_storage(_storage(item))
 
 
 def _decode(raw: msgspec.Raw) -> objects.KubeObject:
     header = msgspec.json.decode(raw, type=_Header)
-    return msgspec.json.decode(raw, type=objects.KINDS[header.api_version, header.kind])
+    name = header.api_version, header.kind
+    return msgspec.json.decode(raw, type=objects.KINDS.get(name) or workloads.KINDS[name])
 
 
 def _identity(item: objects.KubeObject) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from tests.parity import node_world, pod_world, priority_world, storage_world
+from tests.parity import node_world, pod_world, priority_world, storage_world, workload_world
 from tests.parity.draw import Draw, Object
 from tests.parity.words import NAMESPACES
 
@@ -16,6 +16,7 @@ FEATURES: Final = (
     "ports",
     "images",
     "spread",
+    "workloads",
     "podaffinity",
     "lifecycle",
     "volumes",
@@ -60,7 +61,12 @@ def state(seed: str, features: Collection[str] = FEATURES) -> tuple[list[Object]
     priorities = Draw(f"{seed} priorities")
     budgets = priority_world.crowd(priorities, nodes, pods) if "preemption" in full_of else []
     priority_world.start(priorities, pods)
-    return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods, *budgets]), full_of
+    belonging = Draw(f"{seed} workloads")
+    full = "workloads" in full_of
+    owners = workload_world.workloads(belonging, pods) if full or belonging.chance(0.15) else []
+    if full:
+        workload_world.alone(belonging, pods)
+    return draw.shuffled([*_namespaces(), *nodes, *stored.objects, *pods, *budgets, *owners]), full_of
 
 
 def earlier(items: Sequence[Object], seed: str, features: Collection[str] = FEATURES) -> list[Object]:

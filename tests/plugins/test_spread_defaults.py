@@ -15,7 +15,7 @@ from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.workloads import Workloads
 from stowplan.model import objects, workloads
 from stowplan.model.pods import PodInfo
-from stowplan.model.selectors import Selector
+from stowplan.model.selectors import Selector, equals
 from stowplan.plugins.inclusion import Added
 from stowplan.plugins.pod_topology_spread import PodTopologySpread
 from stowplan.plugins.spread_defaults import SYSTEM, SpreadDefaults, constraint
@@ -30,6 +30,7 @@ SET = workloads.ReplicaSet(
     ),
 )
 CONTROLLER = workloads.ReplicationController(metadata=META, spec=workloads.LabelsSpec({"rc": "x"}))
+NONE = workloads.StatefulSet(metadata=META)
 BAD = workloads.StatefulSet(
     metadata=META,
     spec=workloads.SelectorSpec(objects.LabelSelector({}, [objects.LabelSelectorRequirement("a", "Like")])),
@@ -42,16 +43,18 @@ BAD = workloads.StatefulSet(
         pytest.param([SERVICE], APP, None, {"app"}, id="a Service that chooses the pod"),
         pytest.param([SERVICE], {"app": "other"}, None, set(), id="a Service that does not"),
         pytest.param([workloads.Service(metadata=META)], APP, None, set(), id="a Service without a selector"),
-        pytest.param([SET], APP, ("ReplicaSet", "web"), {"hash", "tier"}, id="its ReplicaSet"),
-        pytest.param([SERVICE, SET], APP, ("ReplicaSet", "web"), {"app", "hash", "tier"}, id="both"),
-        pytest.param([CONTROLLER], APP, ("ReplicationController", "web"), {"rc"}, id="its ReplicationController"),
-        pytest.param([SET], APP, ("ReplicaSet", "other"), set(), id="another ReplicaSet"),
-        pytest.param([SET], APP, ("Job", "web"), set(), id="a Job of that name"),
-        pytest.param([BAD], APP, ("StatefulSet", "web"), set(), id="a selector that nobody understands"),
+        pytest.param([SET], APP, ("apps/v1", "ReplicaSet", "web"), {"hash", "tier"}, id="its ReplicaSet"),
+        pytest.param([SERVICE, SET], APP, ("apps/v1", "ReplicaSet", "web"), {"app", "hash", "tier"}, id="both"),
+        pytest.param([CONTROLLER], APP, ("v1", "ReplicationController", "web"), {"rc"}, id="its ReplicationController"),
+        pytest.param([SET], APP, ("apps/v1", "ReplicaSet", "other"), set(), id="another ReplicaSet"),
+        pytest.param([SET], APP, ("example.com/v1", "ReplicaSet", "web"), set(), id="a ReplicaSet of somebody else"),
+        pytest.param([SET], APP, ("batch/v1", "Job", "web"), set(), id="a Job of that name"),
+        pytest.param([BAD, SERVICE], APP, ("apps/v1", "StatefulSet", "web"), {"app"}, id="a bad selector"),
+        pytest.param([NONE], APP, ("apps/v1", "StatefulSet", "web"), set(), id="a StatefulSet without a selector"),
     ],
 )
 def test_who_belongs_together(
-    known: list[workloads.Workload], labels: dict[str, str], owner: tuple[str, str] | None, wanted: set[str]
+    known: list[workloads.Workload], labels: dict[str, str], owner: tuple[str, str, str] | None, wanted: set[str]
 ) -> None:
     catalog = Workloads()
     for each in known:
@@ -59,6 +62,14 @@ def test_who_belongs_together(
     found = catalog.selector(builders.pod("p", labels=labels, owner=owner)).requirements
     assert found is not None
     assert {each.key for each in found} == wanted
+
+
+def test_a_replication_controller_knows_better_than_a_service_which_pods_are_its_own() -> None:
+    catalog = Workloads()
+    catalog.put(SERVICE)
+    catalog.put(workloads.ReplicationController(metadata=META, spec=workloads.LabelsSpec({"app": "api"})))
+    found = catalog.selector(builders.pod("p", labels=APP, owner=("v1", "ReplicationController", "web")))
+    assert found == Selector(frozenset({equals("app", "api")}))
 
 
 def test_a_service_of_another_namespace_means_nobody() -> None:
@@ -69,11 +80,13 @@ def test_a_service_of_another_namespace_means_nobody() -> None:
 
 def test_the_version_changes_with_selectors_alone() -> None:
     catalog = Workloads()
-    versions = [catalog.version]
-    for change in (catalog.put, catalog.put, catalog.remove, catalog.remove):
-        change(SERVICE)
-        versions.append(catalog.version)
-    assert versions == [0, 1, 1, 2, 2]
+    for number, item in enumerate((SERVICE, SET, CONTROLLER, NONE)):
+        versions = []
+        for change in (catalog.put, catalog.put, catalog.remove, catalog.remove):
+            change(item)
+            versions.append(catalog.version("default") - 2 * number)
+        assert versions == ([1, 1, 2, 2] if item is not NONE else [0, 0, 0, 0])
+    assert catalog.version("other") == 0
 
 
 # ---------------------------------------------------------------- the plugin
@@ -125,7 +138,7 @@ def test_a_service_that_comes_or_goes_counts_at_once() -> None:
 def test_pods_of_one_class_may_belong_to_different_owners() -> None:
     nodes = cluster(web("one", on="n0"), service=False)
     nodes.workloads.put(workloads.StatefulSet(metadata=META, spec=workloads.SelectorSpec(objects.LabelSelector(APP))))
-    owned, free = builders.pod("a", labels=APP, owner=("StatefulSet", "web")), builders.pod("b", labels=APP)
+    owned, free = builders.pod("a", labels=APP, owner=("apps/v1", "StatefulSet", "web")), builders.pod("b", labels=APP)
     assert owned.cls is free.cls
     assert (rejected(HARD, owned, nodes), rejected(HARD, free, nodes)) == ({"n0", "n1"}, set())
     assert HARD.alike(owned) != HARD.alike(free)

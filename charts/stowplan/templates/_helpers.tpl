@@ -68,17 +68,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Whether a profile has default spread constraints, which follow from Services and controllers. */}}
+{{/* Whether a profile has default spread constraints, which follow from Services and controllers: all but those that say there are none. */}}
 {{- define "stowplan.readsWorkloads" -}}
-{{- $items := .Values.config.pluginConfig }}
-{{- range .Values.config.profiles }}
-{{- $items = concat $items (default list .pluginConfig) }}
-{{- end }}
-{{- range $items }}
-{{- if eq .name "PodTopologySpread" }}
+{{- range (.Values.config.profiles | default (list .Values.config)) }}
+{{- $none := false }}
+{{- range .pluginConfig }}
 {{- $args := default dict .args }}
-{{- if or (ne (default "System" $args.defaultingType) "List") $args.defaultConstraints }}true{{ end }}
+{{- if and (eq .name "PodTopologySpread") (eq (default "System" $args.defaultingType) "List") (not $args.defaultConstraints) }}
+{{- $none = true }}
 {{- end }}
+{{- end }}
+{{- if not $none }}true{{ end }}
 {{- end }}
 {{- end }}
 

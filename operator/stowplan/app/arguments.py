@@ -11,6 +11,7 @@ from stowplan.framework.plugin import Plugin
 from stowplan.model.pods import SpreadConstraint
 from stowplan.plugins import args, spread_defaults
 from stowplan.plugins.inter_pod_affinity import InterPodAffinityArgs
+from stowplan.plugins.pod_topology_spread import PodTopologySpread
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.profiles import PluginArgs, in_tree, selection
 from stowplan.profiles.compile import node_affinity
@@ -27,7 +28,7 @@ def profiles(configured: settings.Settings) -> tuple[PluginArgs, ...]:
 
 def reads_workloads(made: Iterable[PluginArgs]) -> bool:
     """Whether any of the profiles needs to know Services and controllers."""
-    return any(each.spread_defaults.constraints for each in made)
+    return any(each.spread_defaults.constraints and PodTopologySpread.name in each.selection.order for each in made)
 
 
 def _profile(profile: Profile, weights: Mapping[str, int]) -> PluginArgs:
@@ -114,9 +115,7 @@ def _inter_pod_affinity(said: plugin_config.InterPodAffinityArgs | None) -> Inte
 
 
 def _spread_defaults(said: plugin_config.PodTopologySpreadArgs | None) -> spread_defaults.SpreadDefaults:
-    if said is None:
-        return spread_defaults.NONE
-    if said.defaulting_type == "System":
+    if said is None or said.defaulting_type == "System":
         return spread_defaults.SYSTEM
     return spread_defaults.SpreadDefaults(tuple(_constraint(each) for each in said.default_constraints))
 

@@ -122,7 +122,7 @@ WORKLOADS: Final[tuple[Resource[objects.KubeObject], ...]] = (
     REPLICA_SETS,
     STATEFUL_SETS,
 )
-"""What is listed and watched, too, where there are default spread constraints."""
+"""What is listed and watched, too, unless the configuration has no default spread constraints."""
 
 WATCHED: Final[tuple[Resource[objects.KubeObject], ...]] = (
     NODES,

@@ -23,6 +23,7 @@ Ask = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]
 _BIND = frozenset({common.ANNOTATION_WHY, common.ANNOTATION_FENCE})
 _NONE: Mapping[str, str] = {}
 FINISHED = frozenset({"Succeeded", "Failed"})
+NOBODY = ("", "", "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class PodInfo:
         created: RFC 3339 time, sorts as text.
         claims: names of its PersistentVolumeClaims, those of ephemeral volumes too, each once.
         ephemeral: those of ``claims`` that must be owned by the pod.
+        owner: apiVersion, kind and name of the controller that owns it, or ``NOBODY``.
         volumes: its volumes, where a plugin needs more than the claims.
         preempted: whether it is being deleted because a scheduler made room for another pod.
         scheduled_message: message of a PodScheduled condition that is False, or "".
@@ -159,7 +161,7 @@ class PodInfo:
         )
         self.annotations = _of_others(meta.annotations)
         self.gates = tuple(gate.name for gate in spec.scheduling_gates)
-        self.owner = next(((each.kind, each.name) for each in meta.owner_references if each.controller), ("", ""))
+        self.owner = next((_owner(each) for each in meta.owner_references if each.controller), NOBODY)
         self.scheduled_message = next(
             (each.message for each in status.conditions if each.type == "PodScheduled" and each.status == "False"), ""
         )
@@ -293,6 +295,10 @@ class Interner:
 
 def _volume_images(spec: objects.PodSpec) -> tuple[str, ...]:
     return tuple(each.image.reference for each in spec.volumes if each.image is not None)
+
+
+def _owner(raw: objects.OwnerReference) -> tuple[str, str, str]:
+    return sys.intern(raw.api_version), sys.intern(raw.kind), sys.intern(raw.name)
 
 
 def _resizing(raw: objects.Pod) -> list[tuple[str, objects.Quantities, objects.Quantities]]:

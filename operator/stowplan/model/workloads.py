@@ -1,6 +1,6 @@
 """Services and the controllers of pods, reduced to their selectors: which pods belong together.
 
-Read only where the configuration asks for default spread constraints. Source of every field: k8s.io/api v0.36.3,
+Read for default spread constraints, unless the configuration has none. Source of every field: k8s.io/api v0.36.3,
 ``core/v1/types.go``, ``apps/v1/types.go``.
 """
 

@@ -35,7 +35,7 @@ class SpreadDefaults:
         """The constraints of a pod without any of its own; none where it belongs to nothing."""
         if not self.constraints:
             return ()
-        key = (self, pod.cls, pod.owner, nodes.workloads.version)
+        key = (self, pod.cls, pod.owner, nodes.workloads.version(pod.namespace))
         return nodes.once(key, lambda: self._for(nodes.workloads.selector(pod)))
 
     def _for(self, selector: selectors.Selector) -> tuple[SpreadConstraint, ...]:

@@ -35,7 +35,7 @@ from stowplan.plugins.policy_colocate import PolicyColocate
 from stowplan.plugins.policy_separate import PolicySeparate
 from stowplan.plugins.policy_spread import PolicySpread
 from stowplan.plugins.preemption_search import Keeper
-from stowplan.plugins.spread_defaults import NONE, SpreadDefaults
+from stowplan.plugins.spread_defaults import SYSTEM, SpreadDefaults
 from stowplan.plugins.storage_media import StorageMedia
 from stowplan.plugins.taint_toleration import TaintToleration
 from stowplan.plugins.volume_args import VolumeBindingArgs
@@ -71,7 +71,7 @@ class PluginArgs:
     node_affinity: NodeAffinityArgs = dataclasses.field(default_factory=NodeAffinityArgs)
     inter_pod_affinity: InterPodAffinityArgs = dataclasses.field(default_factory=InterPodAffinityArgs)
     volume_binding: VolumeBindingArgs = dataclasses.field(default_factory=VolumeBindingArgs)
-    spread_defaults: SpreadDefaults = NONE
+    spread_defaults: SpreadDefaults = SYSTEM
     weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
     selection: Selection = in_tree.BY_DEFAULT
     others: Mapping[str, Plugin] = dataclasses.field(default_factory=dict)

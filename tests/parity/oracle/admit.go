@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/apis/apps"
+	_ "k8s.io/kubernetes/pkg/apis/apps/install"
+	appsvalidation "k8s.io/kubernetes/pkg/apis/apps/validation"
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
@@ -93,6 +96,14 @@ func validate(internal runtime.Object) field.ErrorList {
 	case *core.PersistentVolumeClaim:
 		options := corevalidation.ValidationOptionsForPersistentVolumeClaim(each, nil)
 		return corevalidation.ValidatePersistentVolumeClaim(each, options)
+	case *core.Service:
+		return corevalidation.ValidateServiceCreate(each)
+	case *core.ReplicationController:
+		return corevalidation.ValidateReplicationController(each, corevalidation.PodValidationOptions{})
+	case *apps.ReplicaSet:
+		return appsvalidation.ValidateReplicaSet(each, corevalidation.PodValidationOptions{})
+	case *apps.StatefulSet:
+		return appsvalidation.ValidateStatefulSet(each, corevalidation.PodValidationOptions{})
 	case *policy.PodDisruptionBudget:
 		return policyvalidation.ValidatePodDisruptionBudget(each, policyvalidation.PodDisruptionBudgetValidationOptions{})
 	case *storage.StorageClass:

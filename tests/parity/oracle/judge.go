@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -83,12 +84,6 @@ func newJudge(ctx context.Context) (*judge, error) {
 		}
 	}
 	profile.Plugins.MultiPoint.Enabled = enabled
-	for _, each := range profile.PluginConfig {
-		// the system's default constraints need Services and ReplicaSets, which Stowplan does not watch
-		if args, ok := each.Args.(*config.PodTopologySpreadArgs); ok {
-			args.DefaultingType = config.ListDefaulting
-		}
-	}
 	client := fake.NewClientset()
 	// Never started: each state is put straight into the indexers that the plugins' listers read.
 	factory := informers.NewSharedInformerFactory(client, 0)
@@ -139,6 +134,10 @@ func (j *judge) take(ctx context.Context, objects []runtime.Object) ([]*v1.Pod, 
 		j.informers.Core().V1().Namespaces().Informer(),
 		j.informers.Core().V1().PersistentVolumes().Informer(),
 		j.informers.Core().V1().PersistentVolumeClaims().Informer(),
+		j.informers.Core().V1().Services().Informer(),
+		j.informers.Core().V1().ReplicationControllers().Informer(),
+		j.informers.Apps().V1().ReplicaSets().Informer(),
+		j.informers.Apps().V1().StatefulSets().Informer(),
 		j.informers.Policy().V1().PodDisruptionBudgets().Informer(),
 		j.informers.Storage().V1().StorageClasses().Informer(),
 		j.informers.Storage().V1().CSINodes().Informer(),
@@ -170,6 +169,14 @@ func (j *judge) take(ctx context.Context, objects []runtime.Object) ([]*v1.Pod, 
 			shelf = j.informers.Core().V1().PersistentVolumes().Informer().GetIndexer()
 		case *v1.PersistentVolumeClaim:
 			shelf = j.informers.Core().V1().PersistentVolumeClaims().Informer().GetIndexer()
+		case *v1.Service:
+			shelf = j.informers.Core().V1().Services().Informer().GetIndexer()
+		case *v1.ReplicationController:
+			shelf = j.informers.Core().V1().ReplicationControllers().Informer().GetIndexer()
+		case *appsv1.ReplicaSet:
+			shelf = j.informers.Apps().V1().ReplicaSets().Informer().GetIndexer()
+		case *appsv1.StatefulSet:
+			shelf = j.informers.Apps().V1().StatefulSets().Informer().GetIndexer()
 		case *policyv1.PodDisruptionBudget:
 			shelf = j.informers.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer()
 		case *storagev1.StorageClass:
