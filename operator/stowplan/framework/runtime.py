@@ -16,6 +16,7 @@ import numpy as np
 
 from stowplan.framework import plugin as plugin_api
 from stowplan.framework import promised
+from stowplan.framework import ties as tie_breaks
 from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, SCORE, Call, Conduct
 from stowplan.framework.plugin import (
     CycleState,
@@ -198,6 +199,14 @@ class Framework:
             return list(self._dynamic)
         return [each for each in self._dynamic if each.name not in before.skipped]
 
+    def objects(self, each: Filter, pod: PodInfo, nodes: Snapshot) -> Mask:
+        """bool[node]: the nodes that one of the filters has something against, as they are; all where it fails."""
+        verdict = self._verdict_of(each, pod, nodes, CycleState())
+        against: Mask = np.full(len(nodes), verdict.refusal is not None)
+        for reject in verdict.rejects:
+            against |= reject.mask
+        return against
+
     def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
         """Whether all filters judge each node by the pods on it alone (``alone``): many can be tried at once then."""
         return all(getattr(each, "alone", False) for each in self.active(pod, nodes))
@@ -292,11 +301,11 @@ class Framework:
         return scores
 
     def choose(self, nodes: Snapshot, table: ScoreTable, chance: int) -> Decision:
-        """The best node; ``chance`` (any non-negative integer) picks among equals."""
+        """The best node; ``chance`` (any non-negative integer) picks among equals, as ``framework.ties`` says."""
         total = table.total
-        best = int(total.max())
-        ties = np.flatnonzero(total == best)
-        at = int(ties[chance % len(ties)])
+        best = int(total[total.argmax()])
+        ties = (total == best).nonzero()[0]
+        at = int(ties[tie_breaks.pick(nodes, table.rows[ties], chance)])
         runner_up = ("", 0)
         decisive: tuple[str, ...] = ()
         if len(total) > 1:
