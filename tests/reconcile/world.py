@@ -90,6 +90,8 @@ class World:
         self.uses: dict[str, list[str]] = {}
         self.drained: set[str] = set()
         self.drains = False
+        self.offline = False
+        self.full = False
         self.asked: list[str] = []
         self.writes = 0
         self._uids = itertools.count(1)
@@ -395,9 +397,25 @@ class World:
         asked = claim.spec.resources.requests
         if claim.status.phase == "Bound" and claim.status.capacity == asked:
             return False
+        if claim.status.phase == "Bound" and self.offline and (self.full or self.used(name)):
+            return self.refuse(claim)
+        claim.status.conditions = []
         claim.status.phase = "Bound"
         claim.status.capacity = dict(asked)
         return True
+
+    def used(self, claim: str) -> bool:
+        return any(claim in claims for pod, claims in self.uses.items() if pod in self.pods)
+
+    def refuse(self, claim: Claim) -> bool:
+        """As external-resizer notes it where the driver grows no volume that is in use."""
+        changed = not claim.status.conditions
+        said = "failed to expand pvc with rpc error: code = FailedPrecondition desc = volume is in use"
+        claim.status.conditions = [
+            TimedCondition(type="ControllerResizeError", status="True", message=said),
+            TimedCondition(type="Resizing", status="True"),
+        ]
+        return changed
 
     def fail(self, name: str) -> None:
         pod = self.pods[name]

@@ -34,6 +34,9 @@ ANNOTATION_WHY = f"{GROUP}/why"
 """On a bound pod: compact JSON that says why this node."""
 ANNOTATION_FENCE = f"{GROUP}/fence"
 """On a Binding: ``<lease holder>/<leaseTransitions>``, what the API server compares with the lease."""
+ANNOTATION_GROWING = f"{GROUP}/growing"
+"""On a claim whose driver grows only volumes that nobody uses: ``<size> <time>``, to what size and since when its
+member has no pod for it."""
 
 
 def role_label(role: str) -> str:

@@ -48,7 +48,7 @@ def decide(observed: Observed, groups: tuple[Group, ...], now: datetime) -> Plan
         scaling.clean(observed, group, draft)
     leaves = _shrink(observed, groups, now, draft, held_by=held_by)
     for group in sound:
-        scaling.grow(observed, group, draft, leaves=leaves.get(group.name))
+        scaling.grow(observed, group, now, draft, leaves=leaves.get(group.name))
     rollout.roll(observed, sound, now, draft, held_by=held_by)
     rollout.heal(observed, sound, draft, held_by=held_by)
     revisions.keep(observed, groups, draft)
@@ -72,10 +72,11 @@ def _shrink(
 
 
 def _paused(plan: Plan) -> Plan:
-    """Everything that would be done, as held back."""
+    """Everything that would be done, as held back, but for questions that change nothing."""
+    asked = tuple(action for action in plan.actions if isinstance(action, CheckTemplate))
     held = [
         describe(action).model_copy(update={"held_by": "spec.paused is true"})
         for action in plan.actions
-        if not isinstance(action, CheckTemplate)
+        if action not in asked
     ]
-    return Plan(pending=(*held, *plan.pending), problems=plan.problems, again_after=None)
+    return Plan(actions=asked, pending=(*held, *plan.pending), problems=plan.problems, again_after=None)

@@ -20,6 +20,7 @@ from stowplan.reconcile.plan import Draft
 WHY = "it has an older template"
 RETURN = "it can go back to a domain that was out"
 REMOUNT = "its volume grows when it is mounted anew"
+DETACH = "its volume grows only while nobody uses it"
 CHANGE = f"replace the pod: {WHY}"
 _REPAIRED = frozenset({State.LOST, State.FAILED, State.SUCCEEDED, State.UNREACHABLE})
 """States that ``repair`` sees to."""
@@ -65,7 +66,7 @@ def roll(observed: Observed, groups: tuple[Group, ...], now: datetime, draft: Dr
     before = ""
     for group in ordered(observed, groups):
         todo = outdated(observed, group)
-        todo += [member for member in resizing.to_remount(group, now, draft) if member not in todo]
+        todo += [member for member in resizing.to_restart(group, now, draft) if member not in todo]
         if observed.cluster.spec.update_strategy.type == "OnDelete":
             for member in todo:
                 draft.hold(
@@ -148,7 +149,9 @@ def _roll_group(
 
 
 def _why(member: Member) -> str:
-    return WHY if member.outdated else REMOUNT
+    if member.outdated:
+        return WHY
+    return DETACH if resizing.in_use(member) else REMOUNT
 
 
 def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int) -> str:

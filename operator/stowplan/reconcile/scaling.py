@@ -13,7 +13,7 @@ from itertools import count
 from typing import Final
 
 from stowplan.api.policy import FailureDomain
-from stowplan.reconcile import draining, revisions, specs
+from stowplan.reconcile import draining, resizing, revisions, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
 from stowplan.reconcile.observed import Claim, Observed, controller
@@ -99,7 +99,7 @@ def clean(observed: Observed, group: Group, draft: Draft) -> None:
                                 why=f"{member.name} was scaled away and whenScaled is Delete"))  # fmt: skip
 
 
-def grow(observed: Observed, group: Group, draft: Draft, *, leaves: Member | None) -> None:
+def grow(observed: Observed, group: Group, now: datetime, draft: Draft, *, leaves: Member | None) -> None:
     """Give a pod to every member that has none: first those that hold volumes, then new ones, gaps first."""
     spec = group.spec
     if spec is None:
@@ -117,7 +117,7 @@ def grow(observed: Observed, group: Group, draft: Draft, *, leaves: Member | Non
                 if released(claim) and not leaving(claim):
                     draft.do(_mark(claim, None, f"{member.name} stays"))
         if member is None or not member.live:
-            _create(observed, choice, ordinal, member, draft)
+            _create(observed, choice, ordinal, member, now, draft)
         elif not member.placed:
             _complete(observed, choice, member, draft)
 
@@ -140,13 +140,16 @@ def _ordinals(group: Group) -> Iterator[int]:
         yield next(free)
 
 
-def _create(observed: Observed, choice: revisions.Choice, ordinal: int, member: Member | None, draft: Draft) -> None:
+def _create(  # noqa: PLR0917
+    observed: Observed, choice: revisions.Choice, ordinal: int, member: Member | None, now: datetime, draft: Draft
+) -> None:
     cluster = observed.cluster
     name = specs.pod_name(cluster.metadata.name, specs.Identity(choice.node_set, ordinal))
     existing = {claim.metadata.name: claim for claim in member.claims} if member is not None else {}
     spec = choice.template(ordinal)
     wanted = specs.claims(cluster, spec, ordinal)
-    blocked = _blocked(observed, member, [existing[each] for each in map(_name, wanted) if each in existing])
+    old = [existing[each] for each in map(_name, wanted) if each in existing]
+    blocked = _blocked(observed, member, old) or resizing.detached(old, now, draft)
     if blocked:
         draft.hold(name, "create the pod", blocked)
         return

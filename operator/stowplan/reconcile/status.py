@@ -16,7 +16,7 @@ from stowplan.api.core import VolumeClaimTemplate
 from stowplan.model import quantity
 from stowplan.reconcile import placement, rollout, specs
 from stowplan.reconcile.classify import Group, Member, State, age, majority
-from stowplan.reconcile.observed import Observed
+from stowplan.reconcile.observed import Claim, Observed
 from stowplan.reconcile.plan import Plan, Refusal, shortened
 
 UNSUPPORTED = "Unsupported"
@@ -279,8 +279,16 @@ def _claim_problems(member: Member, templates: Iterable[VolumeClaimTemplate]) ->
         else:
             have, asked = claim.status.capacity.get("storage"), claim.spec.resources.requests.get("storage")
             if have is not None and asked is not None and quantity.value(have) < quantity.value(asked):
-                resizing = next((each for each in claim.status.conditions if each.status == "True"), None)
-                yield "Resizing", f"{name} grows from {have} to {asked}" + (f": {resizing.type}" if resizing else "")
+                yield "Resizing", f"{name} grows from {have} to {asked}" + _resizing(claim)
+
+
+def _resizing(claim: Claim) -> str:
+    """How far it is, by the conditions that the driver's resizer and the kubelet note; errors in their words."""
+    true = [each for each in claim.status.conditions if each.status == "True"]
+    failed = next((each for each in true if each.type.endswith("Error")), None)
+    if failed is not None:
+        return f": {failed.type}: {failed.message}"
+    return f": {true[0].type}" if true else ""
 
 
 def _named(members: list[Member]) -> str:
