@@ -114,7 +114,9 @@ class Bench:
         """
         async with CountingApi(self._target, allowed=allowed) as client:
             bridge = Bridge(asyncio.get_running_loop())
-            policies = PolicyController(client, self.world, bridge, now=now, on_change=nobody, resync=60)
+            policies = PolicyController(
+                client, self.world, bridge, self.recorder(client), now=now, on_change=nobody, resync=60
+            )
             await policies.refresh(EVERYTHING)
             observer = Observer(client, self.world, bridge, policies.policies)
             clock = lambda: now() + ahead  # noqa: E731

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-from collections import Counter
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.controlplane.api import STRATEGIC, ApiFailure, wait_until
+from tests.controlplane.api import STRATEGIC, ApiFailure
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
@@ -304,41 +303,3 @@ async def test_a_member_is_asked_to_drain_before_it_is_removed(bench: Bench) -> 
         await bench.settle()
     assert asked == ["POST /leave"] * 3
     assert await bench.names("pods") == ["db-data-0"]
-
-
-# --- survives ---------------------------------------------------------------------------------------------------
-
-
-ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
-
-
-async def left_after(bench: Bench, key: str, value: str) -> int:
-    """How many members serve when all nodes with this value of a label have failed, before anything is repaired."""
-    lost = {name for name, view in bench.world.nodes.items() if view.labels[key] == value}
-
-    async def look() -> int | None:
-        pods = await bench.api.list(f"/api/v1/namespaces/{bench.namespace}/pods")
-        return None if any(pod["spec"]["nodeName"] in lost for pod in pods) else sum(map(serves, pods))
-
-    async with bench.tainted(key, [value], "NoExecute"):
-        return await wait_until(look, what=f"the pods in {value} to be gone", within=PATIENCE)
-
-
-@pytest.mark.parametrize("zones", [("a", "b", "c"), ("a", "a", "b")], ids="-".join)
-async def test_what_a_cluster_is_said_to_survive_it_survives_and_nothing_else(
-    bench: Bench, zones: tuple[str, ...]
-) -> None:
-    """Every zone and host that a member is in fails in turn; disks of the hosts keep the members where they are."""
-    await bench.create(node_set("master", 0, quorum=True, claim="local"))
-    for count, zone in enumerate(zones, 1):
-        async with bench.tainted(ZONE, {"a", "b", "c"} - {zone}, "NoSchedule"):
-            await bench.change(nodeSets=[node_set("master", count, quorum=True, claim="local")])
-            found = await bench.settle()
-    rows = {each["domain"]: each["counts"] for each in found["status"]["placement"]}
-    assert {zone: count for zone, count in rows["zone"].items() if count} == Counter(zones)
-    for domain, key in (("zone", ZONE), ("host", HOST)):
-        left = []
-        for value in [value for value, count in rows[domain].items() if count]:
-            left.append(await left_after(bench, key, value))
-            await bench.settle()
-        assert (min(left) >= 2) is (domain in found["status"]["survives"]), (domain, left)

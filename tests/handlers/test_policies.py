@@ -13,7 +13,7 @@ from tests.handlers.bench import Bench, CountingApi, FixedWorld, node_set, now
 from stowplan.api.policy_status import DomainStatus, PodCounts
 from stowplan.handlers.policies import EVERYTHING, PolicyController
 from stowplan.handlers.world import Bridge
-from stowplan.kube import config
+from stowplan.kube import config, events
 from stowplan.reconcile.policy_status import PolicyFacts
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +26,13 @@ class Controller:
         self.client = client
         self.told: list[tuple[set[str], set[str]]] = []
         self.policies = PolicyController(
-            client, world, Bridge(asyncio.get_running_loop()), now=now, on_change=self._changed, resync=60
+            client,
+            world,
+            Bridge(asyncio.get_running_loop()),
+            events.Recorder(client, controller="stowplan.dev/operator", instance="test", busy=lambda: False),
+            now=now,
+            on_change=self._changed,
+            resync=60,
         )
 
     def _changed(self, policies: set[str], clusters: set[str]) -> None:
