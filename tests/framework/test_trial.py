@@ -10,7 +10,7 @@ from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.trial import Trial
 from stowplan.model import selectors
 from stowplan.model.pods import PodInfo
-from stowplan.plugins.predicates import SpreadsWith
+from stowplan.plugins.predicates import MeetsAll, SpreadsWith
 
 NODES = ("n1", "n2", "n3")
 
@@ -93,9 +93,41 @@ def test_requests_by_priority_are_those_of_the_pods(places: list[str], below: in
     levels = dict(nodes.priorities().below(below, nodes))
     on_nodes = [each for pods in nodes.on_node for each in pods.values()]
     assert list(levels) == sorted({each.priority for each in on_nodes if each.priority < below})
-    for level, amounts in levels.items():
+    for level, lower in levels.items():
         for name, index in nodes.resources.items():
             for row, pods in enumerate(nodes.on_node):
                 counted = [each for each in pods.values() if each.priority <= level]
                 wanted = len(counted) if name == "pods" else sum(each.cls.requests.get(name, 0) for each in counted)
-                assert amounts[index, row] == wanted
+                assert lower.freed[index, row] == wanted
+
+
+@given(places=places, level=st.integers(-5, 150))
+def test_pods_are_counted_by_priority(places: list[str], level: int) -> None:
+    """Also those that come and go after somebody has asked."""
+    nodes = cluster(places)
+    counted = SpreadsWith("default", app_selector("db"))
+    nodes.priorities().count(counted, level, nodes)
+    late = pod("late", on="n2", labels={"app": "db"}, priority=35)
+    nodes.add_pod(late)
+    nodes.put_node(node("n4"))
+    nodes.add_pod(pod("later", on="n4", labels={"app": "db"}, priority=55))
+    nodes.remove_node("n1")
+    for uid in (late.uid, next(iter(nodes.pods))):
+        nodes.remove_pod(uid)
+    assert nodes.check() == []
+    wanted = [
+        sum(each.priority <= level and each.cls.labels["app"] == "db" for each in pods.values())
+        for pods in nodes.on_node
+    ]
+    assert nodes.priorities().count(counted, level, nodes).tolist() == wanted
+
+
+def test_pods_by_priority_are_counted_anew_when_namespaces_change() -> None:
+    away = selector({"team": "a"})
+    nodes = snapshot([node("n1")], [pod("p", namespace="other", on="n1", labels={"app": "db"}, priority=5)])
+    (far,) = pod("x", anti_affinity=[term(HOST, selector({"app": "db"}), namespace_selector=away)]).cls.anti_affinity
+    there = MeetsAll((far,))
+    nodes.put_namespace("other", {"team": "b"})
+    assert nodes.priorities().count(there, 5, nodes).tolist() == [0]
+    nodes.put_namespace("other", {"team": "a"})
+    assert nodes.priorities().count(there, 5, nodes).tolist() == [1]

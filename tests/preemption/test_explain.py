@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.builders import node, pod
+from tests.builders import ZONE, node, pod, selector, term
 from tests.profiles.world import World
 
 from stowplan.simulator.explain import Rejection, explain
@@ -35,4 +35,16 @@ def test_promised_nodes_count_in_the_sum() -> None:
     one.nodes.add_pod(pod("there", on="n2", cpu="1"))
     found = explain(late, one.nodes, one.policies.framework_for(late.cls))
     assert found.unschedulable == "0/2 nodes are available: 2 Insufficient cpu."
+    assert one.nodes.check() == []
+
+
+def test_pods_that_are_promised_other_nodes_are_not_counted() -> None:
+    """Whether they say anything about the pod is only known once they are there. As in kube-scheduler."""
+    one = World([node("n1", zone="a"), node("n2", zone="a")], [])
+    alone = [term(ZONE, selector({"app": "late"}))]
+    one.nodes.nominations.seen(pod("shy", cpu="1", priority=5, nominated="n1", anti_affinity=alone))
+    one.nodes.nominations.seen(pod("other", cpu="1", priority=5, nominated="n2"))
+    late = pod("late", cpu="1", priority=5, labels={"app": "late"})
+    found = explain(late, one.nodes, one.policies.framework_for(late.cls))
+    assert found.feasible == ["n2"]
     assert one.nodes.check() == []

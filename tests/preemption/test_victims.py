@@ -232,6 +232,28 @@ def test_each_node_says_why() -> None:
     assert Crowd(nodes, running).refused(urgent("2")) == f"preemption: {said}"
 
 
+# ---------------------------------------------------------------- nodes that are promised to others
+
+
+@pytest.mark.parametrize(
+    ("rival", "wanted"),
+    [
+        pytest.param({"cpu": "2"}, "n2", id="its room is needed"),
+        pytest.param({"ports": [port(80)]}, "n2", id="its port"),
+        pytest.param({"anti_affinity": [term(HOST, selector({"app": "urgent"}))]}, "n2", id="it wants to be alone"),
+        pytest.param({"labels": {"app": "loud"}}, "n2", id="the pod does not want to be near it"),
+        pytest.param({"cpu": "2", "priority": 99}, "n1", id="a less important one must yield"),
+    ],
+)
+def test_no_room_is_made_where_somebody_more_important_will_be(rival: dict[str, object], wanted: str) -> None:
+    crowd = Crowd(TWO, [worker("a", "n1", 1, cpu="2"), worker("b", "n2", 50, cpu="2")])
+    crowd.nodes.nominations.seen(pod("rival", nominated="n1", **{"priority": 100, **rival}))  # type: ignore[arg-type]
+    preemptor = urgent(
+        labels={"app": "urgent"}, ports=[port(80)], anti_affinity=[term(HOST, selector({"app": "loud"}))]
+    )
+    assert crowd.victims(preemptor)[0] == wanted
+
+
 # ---------------------------------------------------------------- a promise from before
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol, runtime_checkable
 
-from stowplan.framework.nodes import Amounts
+import numpy as np
+
+from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import Plugin, Rows
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask, Verdict
@@ -46,6 +48,28 @@ class Unhelped:
     waits: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prospect:
+    """What is certain to be against nodes once pods have left them.
+
+    Attributes:
+        verdicts: in the order of the filters. For the nodes in their masks they are also what the filters would say
+            first.
+        complete: whether nothing else can be against any node.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    complete: bool
+
+    def against(self, size: int) -> Mask:
+        """bool[size]: the nodes that something is against."""
+        mask = np.zeros(size, dtype=np.bool_)
+        for verdict in self.verdicts:
+            for reject in verdict.rejects:
+                mask |= reject.mask
+        return mask
+
+
 class Filters(Protocol):
     """The filters of the pod's profile, as a PostFilter plugin may ask them about a snapshot that it has changed."""
 
@@ -58,14 +82,8 @@ class Filters(Protocol):
     def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
         """Whether each node is judged by the pods on it alone, so that changes to many can be tried at once."""
 
-    def only_room(self, pod: PodInfo, nodes: Snapshot) -> bool:
-        """Whether the outlook is all that there is to say about nodes once pods have left them."""
-
-    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict | None:
-        """What is known to be against nodes even if pods that request ``freed`` (int64[resource, node]) left them.
-
-        None where nothing is. It is the first that the filters would say against these nodes.
-        """
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Prospect:
+        """What is known to be against nodes even if these pods left them."""
 
 
 @runtime_checkable
@@ -90,5 +108,9 @@ class PostFilter(Plugin, Protocol):
 class Outlook(Plugin, Protocol):
     """A filter that can tell beforehand, and for all nodes at once, where evictions cannot be enough."""
 
-    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict:
-        """What ``filter`` would say if pods that request ``freed`` (int64[resource, node]) left their nodes."""
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict | None:
+        """What ``filter`` would say of each node if these pods had left it, and those elsewhere had stayed.
+
+        None where it cannot tell for this pod, whatever leaves. More pods on a node must never make it acceptable, so
+        that a pod that fits beside others fits without them.
+        """

@@ -66,8 +66,10 @@ def objections(judge: Judge, pod: PodInfo, nodes: Snapshot) -> Iterator[tuple[Ma
 def _groups(judge: Judge, pod: PodInfo, nodes: Snapshot, among: Mask) -> Iterator[tuple[list[int], list[PodInfo]]]:
     """Rows with nominated pods to leave room for, and those pods: all at once, or node by node where that matters."""
     found = [(row, rivals) for row, rivals in nodes.nominations.rivals(pod, nodes) if among[row]]
-    if len(found) > 1 and judge.independent(pod, nodes):
-        yield [row for row, _ in found], [each for _, rivals in found for each in rivals]
+    everybody = [each for _, rivals in found for each in rivals]
+    # terms against the pod are seen by the judge only once those who have them are there
+    if len(found) > 1 and not any(each.cls.anti_affinity for each in everybody) and judge.independent(pod, nodes):
+        yield [row for row, _ in found], everybody
         return
     for row, rivals in found:
         yield [row], rivals

@@ -10,12 +10,12 @@ import numpy as np
 
 from stowplan.framework import promised
 from stowplan.framework.conduct import POST_FILTER, Call
-from stowplan.framework.nodes import Amounts
-from stowplan.framework.plugin import CycleState, Plugin, Rows
-from stowplan.framework.postfilter import Nomination, Outlook, PostFilter, Unhelped
+from stowplan.framework.departures import Departures
+from stowplan.framework.plugin import CycleState, Filter, Rows
+from stowplan.framework.postfilter import Nomination, Outlook, PostFilter, Prospect, Unhelped
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Diagnosis, Mask, Verdict
+from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
 from stowplan.model.pods import PodInfo
 
 
@@ -61,12 +61,25 @@ class Rescue:
         """See ``Filters``."""
         return self._framework.independent(pod, nodes)
 
-    def only_room(self, pod: PodInfo, nodes: Snapshot) -> bool:
-        """See ``Filters``."""
-        active = self._framework.active(pod, nodes)
-        return len(active) == 1 and isinstance(active[0], Outlook)
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Prospect:
+        """See ``Filters``.
 
-    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict | None:
-        """See ``Filters``; only a filter that no other one goes before can tell."""
-        first: Plugin | None = next(iter(self._framework.active(pod, nodes)), None)
-        return first.outlook(pod, nodes, freed) if isinstance(first, Outlook) else None
+        A filter that cannot tell beforehand may be the first to say something: nothing that comes after it is said here
+        of the nodes that it rejects as they are; or of any node, where it looks at pods on others, too.
+        """
+        found: list[Verdict] = []
+        silent: list[Filter] = []
+        unsure: Mask = np.zeros(len(nodes), dtype=np.bool_)
+        complete = True
+        for each in self._framework.active(pod, nodes):
+            verdict = each.outlook(pod, nodes, gone) if isinstance(each, Outlook) else None
+            if verdict is None:
+                complete = False
+                silent.append(each)
+            elif verdict.rejects:
+                for one in silent:
+                    unsure |= not getattr(one, "alone", False) or self._framework.objects(one, pod, nodes)
+                silent.clear()
+                rejects = tuple(Reject(one.mask & ~unsure, one.reason, one.resolution) for one in verdict.rejects)
+                found.append(Verdict(verdict.plugin, rejects=rejects))
+        return Prospect(tuple(found), complete)

@@ -110,13 +110,10 @@ class Snapshot(NodeTable):
         return self.counter(predicate).counts[: len(self.nodes)]
 
     def priorities(self) -> Priorities:
-        """What the pods of each priority request; counted from the pods at first use, kept up to date from then on."""
+        """The pods by priority; counted from the pods at first use, kept up to date from then on."""
         kept = self._priorities
         if kept is None:
-            kept = self._priorities = Priorities()
-            for row, pods in enumerate(self.on_node):
-                for pod in pods.values():
-                    kept.charge(pod, row, 1, self)
+            kept = self._priorities = Priorities(self)
         kept.used = True
         return kept
 
@@ -217,6 +214,8 @@ class Snapshot(NodeTable):
         """What predicates read besides pods (namespaces, policies) has changed: count anew at the next use."""
         self._counters.clear()
         self._counters_of.clear()
+        if self._priorities is not None:
+            self._priorities.forget_counts()
         self.invalidate()
 
     def invalidate(self) -> None:
@@ -234,6 +233,7 @@ class Snapshot(NodeTable):
             self._priorities = None
         elif self._priorities is not None:
             self._priorities.used = False
+            self._priorities.forget_counts()
         self._counters_of.clear()
         self.forget_images()
         self.invalidate()

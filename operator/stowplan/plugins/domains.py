@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from stowplan.framework.columns import Column
 from stowplan.framework.counters import Counts, DomainCounter, Predicate
+from stowplan.framework.departures import Departures
 from stowplan.framework.joint import Places
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask
@@ -95,15 +96,17 @@ class Tally:
             ``alone``.
         alone: whether the domains are the nodes.
         eligible: bool[node]: the nodes that count; None where all do.
+        predicate: which pods count.
     """
 
-    __slots__ = ("_range", "alone", "counts", "domain_of", "eligible", "existing", "number")
+    __slots__ = ("_range", "alone", "counts", "domain_of", "eligible", "existing", "number", "predicate")
 
     def __init__(self, nodes: Snapshot, predicate: Predicate, group: Grouping, eligible: Mask | None) -> None:
         counter = nodes.counter(predicate)
         per_node = counter.counts[: len(nodes)]
         everywhere = eligible is None or bool(eligible.all())
         self.alone = group.alone and everywhere
+        self.predicate = predicate
         self.eligible = None if everywhere else eligible
         self.counts: Counts
         self.existing: Codes
@@ -144,12 +147,29 @@ class Tally:
         """bool[node]: the nodes in a domain without a pod; of nodes without a domain it says nothing."""
         return self.gather(self.counts == 0)
 
-    def occupied(self) -> Mask | None:
-        """bool[node]: the nodes in a domain with at least one pod, never one without a domain; None for no node."""
+    def occupied(self, gone: Departures | None = None) -> Mask | None:
+        """bool[node]: the nodes in a domain with at least one pod, never one without a domain; None for no node.
+
+        Args:
+            gone: pods that do not count: those of its own node for each node.
+        """
+        if gone is not None:
+            near = self.remaining(gone) > 0
+            if not self.alone:
+                near &= self.domain_of != 0
+            return near if near.any() else None
         table = self.counts > 0
         if not self.alone:
             table[0] = False
         return self.gather(table) if table.any() else None
+
+    def remaining(self, gone: Departures) -> Counts:
+        """int64[node]: the pods in the domain of each node, if those that leave this very node counted no more."""
+        left = gone.count(self.predicate)
+        if self.eligible is not None:
+            left = np.where(self.eligible, left, 0)
+        found: Counts = self.gather(self.counts) - left
+        return found
 
     @property
     def empty(self) -> bool:

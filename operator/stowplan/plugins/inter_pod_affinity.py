@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 
+from stowplan.framework.departures import Departures
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Apart, Model, Near, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
 from stowplan.plugins import domains, hints, reasons
 from stowplan.plugins.inter_pod_affinity_score import Votes
@@ -96,6 +97,12 @@ class InterPodAffinity:
         """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
         return reasons.first_only(self._rejects(pod.cls, nodes))
 
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict | None:
+        """The same, without the pods that leave; cannot tell where one of them may be whom the pod wants to be near."""
+        if pod.cls.affinity:
+            return None
+        return Verdict(self.name, rejects=tuple(reasons.first_only(self._rejects(pod.cls, nodes, gone))))
+
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Between the pods: anti-affinity as it is, and affinity to pods that are there or come with them."""
         for index, pod in enumerate(pods):
@@ -139,7 +146,7 @@ class InterPodAffinity:
         weight = self._args.hard_pod_affinity_weight
         return nodes.once((Votes, cls, weight), lambda: Votes(cls, nodes, weight)).scores(rows)
 
-    def _rejects(self, cls: PodClass, nodes: Snapshot) -> Iterator[Reject]:
+    def _rejects(self, cls: PodClass, nodes: Snapshot, gone: Departures | None = None) -> Iterator[Reject]:
         found = self._neighbours(cls, nodes)
         if found.near:
             if found.unlabelled is not None:
@@ -148,11 +155,11 @@ class InterPodAffinity:
                 for tally in found.near:
                     yield Reject(tally.vacant(), AFFINITY, UNRESOLVABLE)
         for tally in found.apart:
-            mask = tally.occupied()
+            mask = tally.occupied(gone)
             if mask is not None:
                 yield Reject(mask, ANTI_AFFINITY)
         for tally in found.averse:
-            mask = tally.occupied()
+            mask = tally.occupied(gone)
             if mask is not None:
                 yield Reject(mask, EXISTING_ANTI_AFFINITY)
 

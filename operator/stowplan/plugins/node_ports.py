@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 
+import numpy as np
+
+from stowplan.framework.departures import Departures
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Mask, Reject
+from stowplan.framework.status import Mask, Reject, Verdict
 from stowplan.model.pods import HostPort, PodClass, PodInfo
 
 TAKEN = "node(s) didn't have free ports for the requested pod ports"
@@ -55,6 +58,14 @@ class NodePorts:
         for port in ports[1:]:
             taken |= nodes.count(UsesPort(port)) > 0
         yield Reject(taken, TAKEN)
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict:
+        """The same, without those of the pods that leave."""
+        taken: Mask = np.zeros(len(nodes), dtype=np.bool_)
+        for port in pod.cls.ports:
+            uses = UsesPort(port)
+            taken |= nodes.count(uses) > gone.count(uses)
+        return Verdict(self.name, rejects=(Reject(taken, TAKEN),) if taken.any() else ())
 
     def alike(self, pod: PodInfo) -> Hashable:
         """The ports that the pod wants."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from stowplan.framework.departures import Departures
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Model, Room
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
@@ -73,10 +74,10 @@ class NodeResourcesFit:
         checks = nodes.once((self, pod.cls.ask), lambda: self._checks(pod.cls.requests))
         return _rejects(checks, nodes.kept((self, pod.cls.ask), lambda rows: _verdicts(checks, nodes, rows)))
 
-    def outlook(self, pod: PodInfo, nodes: Snapshot, freed: Amounts) -> Verdict:
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict:
         """The same, were so much less requested."""
         checks = self._checks(pod.cls.requests)
-        return Verdict(self.name, rejects=tuple(_rejects(checks, _verdicts(checks, nodes, slice(None), freed))))
+        return Verdict(self.name, rejects=tuple(_rejects(checks, _verdicts(checks, nodes, slice(None), gone.freed))))
 
     def alike(self, pod: PodInfo) -> Hashable:
         """What the pod asks for."""

@@ -2,7 +2,7 @@
 
 Source of the rules: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/podtopologyspread`` (``filtering.go``,
 ``common.go``); the scores are in ``pod_topology_spread_score``. ``matchLabelKeys`` are part of the selectors already.
-A pod without constraints has those of ``spread_defaults``, if the configuration has any.
+A pod without constraints has those of ``spread_defaults``, unless the configuration has none.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.counters import Counts
+from stowplan.framework.departures import Departures
 from stowplan.framework.events import NODE_CHANGES, ClusterEvent, Happening
 from stowplan.framework.joint import Even, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict
 from stowplan.model import objects
 from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
 from stowplan.plugins import domains, hints, inclusion, reasons
@@ -26,6 +28,8 @@ from stowplan.plugins.spread_defaults import NONE, SpreadDefaults
 
 UNEVEN = "node(s) didn't match pod topology spread constraints"
 NO_LABEL = f"{UNEVEN} (missing required label)"
+_MANY = 2**40
+"""More pods than any domain has."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +49,26 @@ class Limit:
         """The most pods that a domain may hold once the incoming pod is there."""
         lowest = self.tally.lowest() if self.tally.number >= self.constraint.min_domains else 0
         return lowest + self.constraint.max_skew
+
+    def over(self, itself: int, gone: Departures) -> Mask:
+        """bool[node]: where the domain would hold too many pods although some have left the node; ``filter``'s words.
+
+        Who leaves may have been one of the emptiest domain, so for each node the others are compared with what is left.
+        """
+        tally = self.tally
+        left = tally.remaining(gone)
+        if tally.number < self.constraint.min_domains:
+            lowest: Counts = np.zeros_like(left)
+        else:
+            counts = tally.counts.take(tally.existing)
+            first = int(counts.argmin())
+            second = int(np.delete(counts, first).min()) if len(counts) > 1 else _MANY
+            others = np.where(tally.domain_of == tally.existing[first], second, counts[first])
+            compared = np.zeros(len(tally.counts), dtype=np.bool_)
+            compared[tally.existing] = True
+            lowest = np.where(tally.gather(compared), np.minimum(others, left), counts[first])
+        found: Mask = left + itself - lowest > self.constraint.max_skew
+        return found
 
     def joint(self, who: Mask, pods: Sequence[PodInfo], nodes: Snapshot) -> Even:
         """The constraint for pods that are placed together; ``who`` (bool[pod]) have it."""
@@ -89,6 +113,10 @@ class PodTopologySpread:
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
         return reasons.first_only(self._rejects(pod, nodes))
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict:
+        """The same, without the pods that leave."""
+        return Verdict(self.name, rejects=tuple(reasons.first_only(self._rejects(pod, nodes, gone))))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each constraint, for the pods that have it and count for it; of those that do not count it says nothing."""
@@ -138,12 +166,15 @@ class PodTopologySpread:
         """The constraints of the pod, or those by default."""
         return pod.cls.spread or self._defaults.of(pod, nodes)
 
-    def _rejects(self, pod: PodInfo, nodes: Snapshot) -> Iterator[Reject]:
+    def _rejects(self, pod: PodInfo, nodes: Snapshot, gone: Departures | None = None) -> Iterator[Reject]:
         cls, spread = pod.cls, self._spread(pod, nodes)
         key = (self, cls) if cls.spread else (self, cls, spread)
         for limit, itself in nodes.once(key, lambda: self._limits_of(cls, spread, nodes)):
             if limit.missing is not None:
                 yield Reject(limit.missing, NO_LABEL, UNRESOLVABLE)
+            if gone is not None:
+                yield Reject(limit.over(itself, gone), UNEVEN)
+                continue
             over = limit.tally.counts > limit.ceiling() - itself
             if over.any():
                 yield Reject(limit.tally.gather(over), UNEVEN)

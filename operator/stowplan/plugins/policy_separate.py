@@ -10,11 +10,12 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
+from stowplan.framework.departures import Departures
 from stowplan.framework.events import NODE_CHANGES, Happening
 from stowplan.framework.joint import Apart, Model, which
 from stowplan.framework.plugin import MAX_SCORE, SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Reject
+from stowplan.framework.status import Reject, Verdict
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import domains, hints
 from stowplan.plugins.policy_rules import SeparateRule
@@ -40,12 +41,11 @@ class PolicySeparate:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes in the domains of the pods to keep away from."""
-        for rule, tallies in self._avoided(pod.cls, nodes):
-            if rule.required:
-                for tally in tallies:
-                    occupied = tally.occupied()
-                    if occupied is not None:
-                        yield Reject(occupied, rule.broken("separate", rule.domain.name))
+        return self._rejects(pod.cls, nodes)
+
+    def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict:
+        """The same, without the pods that leave."""
+        return Verdict(self.name, rejects=tuple(self._rejects(pod.cls, nodes, gone)))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """The same between the pods."""
@@ -76,6 +76,13 @@ class PolicySeparate:
             for rule, tallies in self._avoided(pod.cls, nodes)
             if not rule.required and tallies
         )
+
+    def _rejects(self, cls: PodClass, nodes: Snapshot, gone: Departures | None = None) -> Iterator[Reject]:
+        for rule, tallies in self._avoided(cls, nodes):
+            found = [tally.occupied(gone) for tally in tallies] if rule.required else []
+            masks = [each for each in found if each is not None]
+            if masks:
+                yield Reject(np.logical_or.reduce(masks), rule.broken("separate", rule.domain.name))
 
     def _avoided(self, cls: PodClass, nodes: Snapshot) -> tuple[_Avoided, ...]:
         def find() -> tuple[_Avoided, ...]:

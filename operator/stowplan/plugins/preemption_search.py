@@ -10,10 +10,11 @@ Source: kubernetes v1.36.3 ``pkg/scheduler/framework/preemption/preemption.go`` 
 node. They differ in which nodes are looked at:
 
 - kube-scheduler tries nodes from a random place on until a tenth of them, but at least 100, have been found possible.
-- Here the requests by priority (``framework.priorities``) say first, for all nodes at once, how important the most
+- Here the pods by priority (``framework.priorities``) say first, for all nodes at once, how important the most
   important victim must be at least, or that no eviction is enough. Nodes are tried in that order, from a random place
   on among equals, and no further once the first two points of the order cannot be had any better. The sample of
-  ``ENOUGH`` decides the other points only.
+  ``ENOUGH`` decides the other points only. Where the nodes have to be looked at one by one and none of them will do,
+  the attempt ends after ``LOOKS_ALONE``, says so, and the next one begins elsewhere.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from stowplan.framework.departures import Named
 from stowplan.framework.nodes import PODS
 from stowplan.framework.plugin import Rows
-from stowplan.framework.postfilter import Filters
+from stowplan.framework.postfilter import Filters, Prospect
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -42,9 +44,12 @@ ENOUGH_ALONE: Final = 32
 """The same where nodes have to be looked at one by one, since the pod's rules reach over several nodes."""
 LOOKS_ALONE: Final = 256
 """Nodes that are looked at one by one in one attempt; a third of a millisecond each."""
+STRIDE: Final = 251
+"""How far apart two attempts in a row begin: a prime below ``LOOKS_ALONE``, so that together they leave no node out."""
 
 NO_VICTIMS: Final = "No preemption victims found for incoming pod"
 NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
+NOT_TRIED: Final = f"node(s) where preemption has yet to be tried ({LOOKS_ALONE} at most in one attempt)"
 
 _OFFSET: Final = 2**31
 """Added to each priority before they are summed, so that more victims never cost less."""
@@ -150,11 +155,16 @@ class Search:
 
     @functools.cached_property
     def _together(self) -> bool:
-        return self._filters.independent(self._pod, self._nodes)
+        return self._stage is OnPaper or self._filters.independent(self._pod, self._nodes)
 
     @functools.cached_property
     def _stage(self) -> type[OnPaper | OnNodes]:
-        return OnPaper if self._filters.only_room(self._pod, self._nodes) else OnNodes
+        pod, nodes = self._pod, self._nodes
+        if not self._filters.outlook(pod, nodes, Named(nodes)).complete:
+            return OnNodes
+        # the terms of pods that are nominated only are not known as those of running pods are
+        averse = (each for _, rivals in nodes.nominations.rivals(pod, nodes) for each in rivals)
+        return OnNodes if any(each.cls.anti_affinity for each in averse) else OnPaper
 
     @property
     def message(self) -> str:
@@ -189,21 +199,21 @@ class Search:
         nodes = self._nodes
         waiting = self._open.copy()
         someone = np.zeros(len(nodes), dtype=np.bool_)
-        last: Verdict | None = None
+        last: Prospect | None = None
         found: list[tuple[int, Mask]] = []
-        for level, freed in nodes.priorities().below(self._pod.priority, nodes):
-            someone = freed[PODS] > 0
-            last = self._filters.outlook(self._pod, nodes, freed)
-            enough = waiting & someone if last is None else waiting & someone & ~_rejected(last, len(nodes))
+        for level, lower in nodes.priorities().below(self._pod.priority, nodes):
+            someone = lower.freed[PODS] > 0
+            last = self._filters.outlook(self._pod, nodes, lower)
+            enough = waiting & someone & ~last.against(len(nodes))
             found.append((level, enough))
             waiting &= ~enough
         self._say(waiting & ~someone, NO_VICTIMS)
         if last is not None:
-            self._said.add([last], among=waiting & someone)
+            self._said.add(last.verdicts, among=waiting & someone)
         for level, mask in found:
             rows = np.flatnonzero(mask)
             if len(rows):
-                yield level, np.roll(rows, -(self._chance % len(rows)))
+                yield level, np.roll(rows, -(self._chance * STRIDE % len(rows)))
 
     def _batches(self, rows: Rows) -> Iterator[list[int]]:
         if self._together:
@@ -211,11 +221,11 @@ class Search:
             for start in range(ENOUGH, len(rows), FURTHER):
                 yield rows[start : start + FURTHER].tolist()
             return
-        for row in rows.tolist():
-            if not self._looks:
-                return
+        now, later = rows[: self._looks], rows[self._looks :]
+        for row in now.tolist():
             self._looks -= 1
             yield [row]
+        self._say(_some(later, len(self._nodes)), NOT_TRIED)
 
     # ------------------------------------------------------------ which pods
 
@@ -271,18 +281,16 @@ class Search:
             again = list(self._candidates([best.row]))
             found += again
             if not again:
-                self._say(_one(best.row, len(self._nodes)), next(iter(refused.values())))
+                self._say(_some([best.row], len(self._nodes)), next(iter(refused.values())))
         return None
 
     # ------------------------------------------------------------ what is said
 
     def _note(self, plans: dict[int, _Plan], fits: list[int], stage: Stage) -> None:
         """Why the other nodes would not do, as they are now."""
-        nobody = np.zeros(len(self._nodes), dtype=np.bool_)
-        nobody[[row for row, plan in plans.items() if not plan.order]] = True
-        self._say(nobody, NO_VICTIMS)
-        failed = np.zeros(len(self._nodes), dtype=np.bool_)
-        failed[[row for row, plan in plans.items() if plan.order]] = True
+        size = len(self._nodes)
+        self._say(_some([row for row, plan in plans.items() if not plan.order], size), NO_VICTIMS)
+        failed = _some([row for row, plan in plans.items() if plan.order], size)
         failed[fits] = False
         if failed.any():
             self._said.merge(stage.said(failed))
@@ -291,14 +299,7 @@ class Search:
         self._said.add([Verdict("DefaultPreemption", rejects=(Reject(mask, reason),))], among=mask)
 
 
-def _rejected(verdict: Verdict, size: int) -> Mask:
+def _some(rows: Rows | list[int], size: int) -> Mask:
     mask = np.zeros(size, dtype=np.bool_)
-    for reject in verdict.rejects:
-        mask |= reject.mask
-    return mask
-
-
-def _one(row: int, size: int) -> Mask:
-    mask = np.zeros(size, dtype=np.bool_)
-    mask[row] = True
+    mask[rows] = True
     return mask

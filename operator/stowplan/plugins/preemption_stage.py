@@ -1,8 +1,9 @@
-"""Where ``preemption_search`` tries who has to leave: on the nodes themselves, or on paper where only room counts.
+"""Where ``preemption_search`` tries who has to leave: on the nodes themselves, or on paper.
 
-Most pods that wait for room have no other rule that looks at pods. Then a node is made free by arithmetic: what the
-pods there request, taken off and put back. Everything else is tried on the snapshot with all filters
-(``framework.trial``), which costs many times as much.
+Room, ports, anti-affinity and spread are matters of counting (``postfilter.Outlook``): where a pod has no other rules,
+a node is made free by arithmetic, and many nodes at once, each as if only its own pods left. Everything else (affinity,
+volumes, most rules of policies) is tried on the snapshot with all filters (``framework.trial``), which costs many times
+as much.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from stowplan.framework.nodes import PODS
+from stowplan.framework.departures import Named
 from stowplan.framework.postfilter import Filters
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask
@@ -79,13 +80,13 @@ class OnNodes:
 
 
 class OnPaper:
-    """On what the pods request, where nothing else keeps the preemptor off a node (``Filters.only_room``)."""
+    """On a list of who has left, where the outlook of the filters is complete (``Prospect.complete``)."""
 
     def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters) -> None:
         self._pod = pod
         self._nodes = nodes
         self._filters = filters
-        self._freed = np.zeros((len(nodes.resources), len(nodes)), dtype=np.int64)
+        self._gone = Named(nodes)
         for row, rivals in nodes.nominations.rivals(pod, nodes):
             for each in rivals:
                 self.give_back(each, row)  # where it fits beside them, it fits without them
@@ -100,29 +101,18 @@ class OnPaper:
 
     def take(self, pod: PodInfo, row: int) -> None:
         """See ``Stage``."""
-        self._move(pod, row, 1)
+        self._gone.leaves(pod, row)
 
     def give_back(self, pod: PodInfo, row: int) -> None:
         """See ``Stage``."""
-        self._move(pod, row, -1)
+        self._gone.comes(pod, row)
 
     def fits(self, rows: list[int]) -> list[int]:
         """See ``Stage``."""
-        against = np.zeros(len(self._nodes), dtype=np.bool_)
-        verdict = self._filters.outlook(self._pod, self._nodes, self._freed)
-        for reject in () if verdict is None else verdict.rejects:
-            against |= reject.mask
+        against = self._filters.outlook(self._pod, self._nodes, self._gone).against(len(self._nodes))
         return [row for row in rows if not against[row]]
 
     def said(self, among: Mask) -> Diagnosis:
         """See ``Stage``."""
-        verdict = self._filters.outlook(self._pod, self._nodes, self._freed)
-        return Diagnosis(len(self._nodes), () if verdict is None else (verdict,), among=among)
-
-    def _move(self, pod: PodInfo, row: int, sign: int) -> None:
-        freed, resources = self._freed, self._nodes.resources
-        for name, amount in pod.cls.requests.items():
-            index = resources.get(name)
-            if index is not None:  # else no node has it, and the preemptor does not want it
-                freed[index, row] += sign * amount
-        freed[PODS, row] += sign
+        prospect = self._filters.outlook(self._pod, self._nodes, self._gone)
+        return Diagnosis(len(self._nodes), prospect.verdicts, among=among)
