@@ -19,14 +19,12 @@ from stowplan.kube.endpoint import Endpoint
 @contextlib.asynccontextmanager
 async def served(*, connections: int = 5) -> AsyncIterator[tuple[Server, http.Pool]]:
     server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    pool = http.Pool(wires.endpoint(listening), connections=connections)
-    try:
-        yield server, pool
-    finally:
-        await pool.close()
-        server.answering.set()
-        listening.close()
+    async with wires.listening(server.serve) as endpoint:
+        pool = http.Pool(endpoint, connections=connections)
+        try:
+            yield server, pool
+        finally:
+            await pool.close()
 
 
 async def get(pool: http.Pool, path: str, seconds: float = 5.0) -> bytes:
@@ -105,17 +103,16 @@ async def test_connection_that_the_server_closes_is_not_used_again() -> None:
 async def test_connection_that_rested_too_long_is_not_used_again() -> None:
     now = 0.0
     server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    pool = http.Pool(wires.endpoint(listening), connections=5, clock=lambda: now)
-    await get(pool, "/a")
-    now = http.KEEP / 2
-    await get(pool, "/b")
-    assert server.connections == 1
-    now = 2 * http.KEEP
-    await get(pool, "/c")
-    assert server.connections == 2
-    await pool.close()
-    listening.close()
+    async with wires.listening(server.serve) as endpoint:
+        pool = http.Pool(endpoint, connections=5, clock=lambda: now)
+        await get(pool, "/a")
+        now = http.KEEP / 2
+        await get(pool, "/b")
+        assert server.connections == 1
+        now = 2 * http.KEEP
+        await get(pool, "/c")
+        assert server.connections == 2
+        await pool.close()
 
 
 @on_both_loops
@@ -151,11 +148,10 @@ def test_path_of_the_server_comes_before_every_target() -> None:
     @on_both_loops
     async def run() -> None:
         server = Server()
-        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-        pool = http.Pool(wires.endpoint(listening, "/k8s/clusters/c-1"), connections=5)
-        assert await get(pool, "/api?x=1") == b"/k8s/clusters/c-1/api?x=1"
-        await pool.close()
-        listening.close()
+        async with wires.listening(server.serve, "/k8s/clusters/c-1") as endpoint:
+            pool = http.Pool(endpoint, connections=5)
+            assert await get(pool, "/api?x=1") == b"/k8s/clusters/c-1/api?x=1"
+            await pool.close()
 
     run()
 

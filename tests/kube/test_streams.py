@@ -32,11 +32,8 @@ async def served(script: Script) -> AsyncIterator[Endpoint]:
             await script(writer)
         writer.close()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield wires.endpoint(listening)
-    finally:
-        listening.close()
+    async with wires.listening(serve) as endpoint:
+        yield endpoint
 
 
 async def read(endpoint: Endpoint, idle: float = 5.0) -> tuple[int, bytes]:

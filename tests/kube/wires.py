@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import ParamSpec
 
 import uvloop
@@ -13,12 +13,34 @@ import uvloop
 from stowplan.kube.endpoint import Endpoint
 
 P = ParamSpec("P")
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[object, object, None]]
 
 
 def endpoint(listening: asyncio.Server, path: str = "") -> Endpoint:
     """Where a server listens."""
     address = listening.sockets[0].getsockname()
     return Endpoint(f"http://127.0.0.1:{address[1]}{path}", tls=None, server_name=None, headers={"A": "b"})
+
+
+@contextlib.asynccontextmanager
+async def listening(serve: Handler, path: str = "") -> AsyncIterator[Endpoint]:
+    """A server for a while; its connections end with it, as `asyncio.Server` does not see to."""
+    handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers[asyncio.create_task(serve(reader, writer))] = writer
+
+    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    try:
+        yield endpoint(server, path)
+    finally:
+        server.close()
+        for each in handlers:
+            each.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        for writer in handlers.values():
+            writer.transport.abort()
+        await asyncio.sleep(0)  # a transport that was aborted closes its socket in the next turn of the loop
 
 
 def on_both_loops(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
