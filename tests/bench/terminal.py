@@ -19,13 +19,13 @@ def teller(title: str) -> Callable[[str], None]:
 
 
 def end_on_signals() -> None:
-    """What a Ctrl-C does, for the signals that otherwise leave processes behind."""
+    """What a Ctrl-C does, for the signals that otherwise leave processes behind.
+
+    Also for a Ctrl-C itself, which a shell has ignored in what it runs in the background.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def positive(text: str) -> int:

@@ -35,6 +35,11 @@ class Usage:
     peak_rss: int
 
 
+def tied(*command: str) -> list[str]:
+    """The command line that makes a child of this process end with the thread that starts it; see `launcher`."""
+    return [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *command]
+
+
 class Process:
     """A program with its arguments; it can be started again after it has ended.
 
@@ -75,7 +80,7 @@ class Process:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *self.command],
+                tied(*self.command),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 cwd=self.directory, env=dict(self.environment),
                 start_new_session=True,  # Ctrl-C on the terminal is for the parent, which then stops all in order

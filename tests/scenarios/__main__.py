@@ -6,15 +6,18 @@ The table goes to standard output, progress to standard error; see docs/scenario
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.bench import machine, terminal
 from tests.controlplane import binaries
 from tests.controlplane.errors import ControlPlaneError
-from tests.scenarios import registry, report
-from tests.scenarios.run import Case, run
+from tests.controlplane.progress import print_progress
+from tests.scenarios import jobs, registry, report
+from tests.scenarios.run import Case, Line
 from tests.scenarios.scenario import Outcome, Setup
 
 SETUPS = {each.value: each for each in Setup}
@@ -38,26 +41,68 @@ def _scenarios(options: argparse.Namespace) -> int:
         return 0
     if options.json:
         try:
-            options.json.touch()  # better now than after an hour
+            options.json.touch()  # better now than after half an hour
         except OSError as error:
             raise ControlPlaneError(f"{options.json} cannot be written: {error.strerror}") from error
-    cases = list(_cases(options))
     binaries.ensure()
     before = machine.describe()
-    outcomes: list[Outcome] = []
+    progress = Progress(list(_cases(options)))
     try:
-        for number, case in enumerate(cases, start=1):
-            title = f"[{number}/{len(cases)}] {case.scenario.name}, {case.setup.value}"
-            outcome = run(case, terminal.teller(title))
-            outcomes.append(outcome)
-            clear = terminal.CLEAR if sys.stderr.isatty() else ""
-            print(f"{clear}==> {title}: {outcome.phrase} ({outcome.seconds:.0f} s)", file=sys.stderr, flush=True)
+        asyncio.run(jobs.side_by_side(progress.cases, options.jobs, progress))
     finally:  # what is known is worth showing, whatever ended it
+        outcomes = progress.outcomes()
         if outcomes:
             print(report.markdown(registry.SCENARIOS, outcomes, before), flush=True)
             if options.json:
                 options.json.write_bytes(report.document(outcomes, before))
+    if progress.errors:
+        raise ControlPlaneError(f"{progress.errors} of {len(progress.cases)} runs could not be made: see above")
     return 0 if all(each.passed for each in outcomes if each.setup == Setup.OURS.value) else 1
+
+
+class Progress:
+    """Shows what goes on, and keeps how it ended.
+
+    Attributes:
+        cases: all that shall be run.
+        errors: how many could not be.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        self.errors = 0
+        self._ended: dict[Case, Outcome] = {}
+        self._under_way: dict[Case, str] = {}
+        self._started = time.monotonic()
+
+    def outcomes(self) -> list[Outcome]:
+        """Of the runs that have ended, in the order in which they were to be run."""
+        return [self._ended[each] for each in self.cases if each in self._ended]
+
+    def doing(self, case: Case, what: str) -> None:
+        """A run goes on."""
+        self._under_way[case] = what
+        self.show()
+
+    def ended(self, case: Case, line: Line) -> None:
+        """A run has ended: with its outcome or the error."""
+        self._under_way.pop(case, None)
+        clear = terminal.CLEAR if sys.stderr.isatty() else ""
+        if line.outcome is None:
+            self.errors += 1
+            said = f"could not be run: {line.error}"
+        else:
+            self._ended[case] = line.outcome
+            said = f"{line.outcome.phrase} ({line.outcome.seconds:.0f} s)"
+        number = f"[{len(self._ended) + self.errors}/{len(self.cases)}]"
+        print(f"{clear}==> {number} {case.title}: {said}", file=sys.stderr, flush=True)
+        self.show()
+
+    def show(self) -> None:
+        """The line of what is under way, on a terminal."""
+        if sys.stderr.isatty() and self._under_way:
+            doing = "; ".join(f"{case.title} ({what})" for case, what in self._under_way.items())
+            print_progress(f"{len(self._ended)} done: {doing}", time.monotonic() - self._started)
 
 
 def _cases(options: argparse.Namespace) -> Iterator[Case]:
@@ -78,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--setups", type=terminal.names(SETUPS), default=list(SETUPS), metavar="A,B",
                         help=f"of {','.join(SETUPS)}; default: all")  # fmt: skip
     parser.add_argument("--runs", type=terminal.positive, default=3, metavar="N", help="of each; default %(default)s")
+    parser.add_argument("--jobs", type=terminal.positive, default=4, metavar="N",
+                        help="runs side by side, each of which mostly waits; default %(default)s")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes there too")
     parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="keep the logs of all processes there")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")

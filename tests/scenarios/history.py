@@ -22,6 +22,7 @@ from tests.controlplane.nodes import Manifest
 WATCHED: Final = {
     "Node": "/api/v1/nodes",
     "Pod": "/api/v1/pods",
+    "PersistentVolume": "/api/v1/persistentvolumes",
     "PersistentVolumeClaim": "/api/v1/persistentvolumeclaims",
     "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
 }
@@ -76,7 +77,7 @@ class Cluster:
     Attributes:
         now: when that was, by the clock of `Seen.at`.
         pods: by namespace/name; the same for claims and budgets.
-        nodes: by name.
+        nodes: by name; the same for volumes.
         turned: when each node became usable or unusable last.
         came: when each pod was made, by its uid.
         filled: when each claim got its volume, by namespace/name.
@@ -86,6 +87,7 @@ class Cluster:
         self.now = 0.0
         self.nodes: dict[str, Manifest] = {}
         self.pods: dict[str, Manifest] = {}
+        self.volumes: dict[str, Manifest] = {}
         self.claims: dict[str, Manifest] = {}
         self.budgets: dict[str, Manifest] = {}
         self.turned: dict[str, float] = {}
@@ -97,8 +99,8 @@ class Cluster:
         """Go on to the next revision."""
         self.now = seen.at
         table = {
-            "Node": self.nodes, "Pod": self.pods, "PersistentVolumeClaim": self.claims,
-            "PodDisruptionBudget": self.budgets,
+            "Node": self.nodes, "Pod": self.pods, "PersistentVolume": self.volumes,
+            "PersistentVolumeClaim": self.claims, "PodDisruptionBudget": self.budgets,
         }[seen.kind]  # fmt: skip
         before = table.pop(seen.key, None)
         if before is not None and before["metadata"]["uid"] != seen.obj["metadata"]["uid"]:
@@ -127,13 +129,18 @@ class Cluster:
 class Recorder:
     """Watches from `async with` on.
 
+    Args:
+        api: may read all that is watched.
+        namespace: that `moved` is about.
+
     Attributes:
         seen: every revision, in the order of arrival.
-        moved: when a pod, a claim or a budget has changed last, by the monotonic clock.
+        moved: when a pod, a claim or a budget of the namespace has changed last, by the monotonic clock.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
+        self._namespace = namespace
         self._tasks: list[asyncio.Task[None]] = []
         self.seen: list[Seen] = []
         self.moved = time.monotonic()
@@ -156,7 +163,7 @@ class Recorder:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def caught_up(self, *, within: float = 10) -> None:
+    async def caught_up(self, *, within: float = 60) -> None:
         """Return when everything that has been stored before the call has been seen.
 
         Raises:
@@ -190,7 +197,7 @@ class Recorder:
     def _add(self, kind: str, obj: Manifest, *, gone: bool) -> None:
         now = time.monotonic()
         self.seen.append(Seen(int(obj["metadata"]["resourceVersion"]), now, kind, gone, obj))
-        if kind != "Node":
+        if obj["metadata"].get("namespace") == self._namespace:
             self.moved = now
 
 

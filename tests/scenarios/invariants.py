@@ -115,15 +115,14 @@ class ClaimsKept(Invariant):
 
 @dataclasses.dataclass(frozen=True)
 class Quorum(Invariant):
-    """So many pods with these labels serve at every moment between two times of the monotonic clock."""
+    """So many pods with these labels serve at every revision after one."""
 
     labels: dict[str, str]
     size: int
-    since: float
-    until: float = float("inf")
+    since: int
 
     def see(self, cluster: Cluster, change: Change) -> Iterator[str]:
-        if not self.since <= cluster.now <= self.until or change.seen.kind != "Pod":
+        if change.seen.revision <= self.since or change.seen.kind != "Pod":
             return
         serving = sum(history.healthy(each) for each in cluster.pods.values() if history.matches(each, self.labels))
         if serving < self.size:
@@ -132,6 +131,10 @@ class Quorum(Invariant):
 
 class Rule(Protocol):
     """A Required rule of placement, in nobody's words."""
+
+    @property
+    def key(self) -> str:
+        """Label of the nodes that tells their domain."""
 
     @property
     def settles(self) -> float:
@@ -150,8 +153,9 @@ class Rule(Protocol):
 class Kept(Invariant):
     """A rule holds for the pods with these labels whenever one of them is placed.
 
-    A pod that goes back to a volume that it had has no choice, so the rule is not asked. Several pods may be on their
-    way at once, and their binds are stored in any order: a rule that compares domains is broken only where it stays so.
+    A pod that goes back to a volume that it had has no choice of a domain where the volume has none, and the rule is
+    not asked. Several pods may be on their way at once, and their binds are stored in any order: a rule that compares
+    domains is broken only where it stays so.
     """
 
     def __init__(self, rule: Rule, labels: dict[str, str]) -> None:
@@ -167,7 +171,7 @@ class Kept(Invariant):
             elif key not in cluster.pods or self._broken(cluster, cluster.pods[key]) is None:
                 del self._suspects[key]
         pod = change.bound
-        if pod is None or not history.matches(pod, self._labels) or _returns(cluster, pod):
+        if pod is None or not history.matches(pod, self._labels) or _returns(cluster, pod, self._rule.key):
             return
         problem = self._broken(cluster, pod)
         if problem:
@@ -247,11 +251,21 @@ def domain(cluster: Cluster, pod: Manifest, key: str) -> str:
     return "" if node is None else history.label(node, key)
 
 
-def _returns(cluster: Cluster, pod: Manifest) -> bool:
-    """Whether one of its claims had its volume before the pod was there."""
+def _returns(cluster: Cluster, pod: Manifest, key: str) -> bool:
+    """Whether one of its claims had its volume before the pod was there, where all nodes are of one domain."""
     came = cluster.came.get(pod["metadata"]["uid"], 0.0)
-    names = (each.get("persistentVolumeClaim", {}).get("claimName") for each in pod["spec"].get("volumes", []))
-    return any(cluster.filled.get(f"{pod['metadata']['namespace']}/{name}", came) < came for name in names)
+    for each in pod["spec"].get("volumes", []):
+        name = f"{pod['metadata']['namespace']}/{each.get('persistentVolumeClaim', {}).get('claimName')}"
+        if cluster.filled.get(name, came) >= came:
+            continue
+        volume = cluster.volumes.get(cluster.claims[name]["spec"]["volumeName"]) if name in cluster.claims else None
+        segment = storage.segment_of(volume) if volume is not None else None
+        if segment is None:
+            continue
+        near = (node for node in cluster.nodes.values() if history.label(node, segment.key) == segment.value)
+        if len({history.label(node, key) for node in near}) <= 1:
+            return True
+    return False
 
 
 def _requests(pod: Manifest) -> dict[str, decimal.Decimal]:

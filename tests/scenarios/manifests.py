@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tests.controlplane.nodes import HOSTNAME, RACK, ZONE, Manifest
+from tests.scenarios.scenario import Setup
 
 NAMESPACE: Final = "prod"
+ELSEWHERE: Final = "elsewhere"
+"""Namespace of services that have nothing to do with the scenario."""
 NAME: Final = "db"
 LABELS: Final = {"app": NAME}
 IMAGE: Final = "example.com/db:1"
@@ -21,6 +24,8 @@ DOMAINS: Final = [
     {"name": "rack", "topologyKey": RACK},
     {"name": "host", "topologyKey": HOSTNAME},
 ]
+OUTAGE: Final = {"key": "example.com/outage", "value": "true", "effect": "NoSchedule"}
+"""Taint of the nodes of a zone that is out."""
 RELAX: Final = {"action": "Relax", "after": "1s"}
 """For a spread rule: a domain that is down stops counting, soon enough for a scenario."""
 
@@ -35,6 +40,8 @@ class Service:
         cpu: that a member asks for.
         pod: more of the pod's spec, in every setup.
         name: of the service, where there are several in a scenario.
+        namespace: that it is in.
+        labels: of its pods, besides `service`, which has its name.
     """
 
     replicas: int
@@ -42,14 +49,15 @@ class Service:
     cpu: str = "100m"
     pod: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     name: str = NAME
+    namespace: str = NAMESPACE
+    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: LABELS)
 
     def template(self, **spec: object) -> Manifest:
         """The pod template."""
         container = {
             "name": "db", "image": IMAGE, "resources": {"requests": {"cpu": self.cpu, "memory": "64Mi"}},
         }  # fmt: skip
-        labels = {**LABELS, "service": self.name}
-        return {"metadata": {"labels": labels}, "spec": {"containers": [container], **self.pod, **spec}}
+        return {"metadata": {"labels": self._selector}, "spec": {"containers": [container], **self.pod, **spec}}
 
     def claim_templates(self) -> list[Manifest]:
         """The volume claim templates."""
@@ -62,14 +70,13 @@ class Service:
             parallel: podManagementPolicy Parallel.
             spec: of the pods.
         """
-        metadata = {"name": self.name, "namespace": NAMESPACE}
-        selector = {**LABELS, "service": self.name}
+        metadata = {"name": self.name, "namespace": self.namespace}
         return [
             {
                 "apiVersion": "v1",
                 "kind": "Service",
                 "metadata": metadata,
-                "spec": {"clusterIP": "None", "selector": selector},
+                "spec": {"clusterIP": "None", "selector": self._selector},
             },
             {
                 "apiVersion": "apps/v1",
@@ -78,7 +85,7 @@ class Service:
                 "spec": {
                     "replicas": self.replicas,
                     "serviceName": self.name,
-                    "selector": {"matchLabels": selector},
+                    "selector": {"matchLabels": self._selector},
                     "podManagementPolicy": "Parallel" if parallel else "OrderedReady",
                     "template": self.template(**spec),
                     "volumeClaimTemplates": self.claim_templates(),
@@ -102,11 +109,29 @@ class Service:
         return {
             "apiVersion": "stowplan.dev/v1alpha1",
             "kind": "StatefulCluster",
-            "metadata": {"name": self.name, "namespace": NAMESPACE},
+            "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {
                 "schedulingPolicyRef": {"name": NAME}, "replicas": self.replicas, "nodeSets": [node_set], **spec,
             },
         }  # fmt: skip
+
+    @property
+    def _selector(self) -> dict[str, str]:
+        return {**self.labels, "service": self.name}
+
+
+def bystander(name: str, setup: Setup) -> list[Manifest]:
+    """A service in `ELSEWHERE` that fits on every node whose kubelet works, and that no scenario looks at."""
+    tolerations = [{"key": key, "operator": "Exists"} for key in ("node.kubernetes.io/unschedulable", OUTAGE["key"])]
+    service = Service(
+        name=name, namespace=ELSEWHERE, labels={}, replicas=1, cpu="0", claims={"data": ("local", "1Gi")},
+        pod={"tolerations": tolerations},
+    )  # fmt: skip
+    if setup is not Setup.OURS:
+        return service.stateful_set()
+    cluster = service.stateful_cluster()
+    del cluster["spec"]["schedulingPolicyRef"]
+    return [cluster]
 
 
 def policy(*, domains: Sequence[Manifest] = DOMAINS, **spec: object) -> Manifest:

@@ -1,4 +1,7 @@
-"""One run of one scenario with one setup, on a control plane of its own."""
+"""One run of one scenario with one setup, on a control plane of its own.
+
+`python -m tests.scenarios.run SCENARIO SETUP NUMBER [LOGS]` is how `jobs` runs it: it writes lines of JSON (`Line`).
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,21 @@ import asyncio
 import contextlib
 import dataclasses
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from tests import process
+from tests.bench import terminal
+from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.plane import ControlPlane, Options
+from tests.scenarios import registry
 from tests.scenarios.history import Recorder
 from tests.scenarios.invariants import ClaimsKept, Invariant, Kept, NotOverbooked, OneIdentity, judge
-from tests.scenarios.manifests import LABELS, NAMESPACE
+from tests.scenarios.manifests import ELSEWHERE, LABELS, NAMESPACE
 from tests.scenarios.scenario import Failed, Outcome, Scenario, Setup
 from tests.scenarios.stage import Stage
 
@@ -38,9 +46,35 @@ class Case:
     logs: Path | None = None
 
     @property
+    def title(self) -> str:
+        """Names it for people."""
+        return f"{self.scenario.name}, {self.setup.value}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """For the command line; `of` is the way back."""
+        logs = [] if self.logs is None else [str(self.logs)]
+        return [self.scenario.name, self.setup.value, str(self.number), *logs]
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Case:
+        """The case that a command line means."""
+        name, setup, number, *logs = arguments
+        scenario = registry.BY_NAME[name]
+        return cls(scenario=scenario, setup=Setup(setup), number=int(number), logs=Path(*logs) if logs else None)
+
+    @property
     def label(self) -> str:
         """Names the run among all, fit for a file name."""
         return f"{self.scenario.name}-{self.setup.value}-{self.number}"
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a process says: what it is about, or how its run ended, or what was in the way of it."""
+
+    doing: str = ""
+    outcome: Outcome | None = None
+    error: str = ""
 
 
 def run(case: Case, told: Told) -> Outcome:
@@ -85,10 +119,11 @@ def _scheduler(plane: ControlPlane, case: Case, told: Told) -> Iterator[None]:
 
 
 async def _happen(case: Case, plane: ControlPlane) -> Outcome:
-    await plane.create_namespace(NAMESPACE)
+    for namespace in (NAMESPACE, ELSEWHERE):
+        await plane.create_namespace(namespace)
     scenario = case.scenario
     reason = ""
-    async with plane.api() as api, Recorder(api) as recorder:
+    async with plane.api() as api, Recorder(api, NAMESPACE) as recorder:
         stage = Stage(case.setup, plane, api, recorder)
         started = time.monotonic()
         try:
@@ -112,3 +147,24 @@ async def _happen(case: Case, plane: ControlPlane) -> Outcome:
             broken=tuple(judge(recorder.seen, invariants)),
             seconds=seconds,
         )
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one; 2 where something is in the way."""
+    try:
+        _say(Line(outcome=run(Case.of(arguments), lambda doing: _say(Line(doing=doing)))))
+    except ControlPlaneError as error:
+        _say(Line(error=str(error)))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _say(line: Line) -> None:
+    print(msgspec.json.encode(line).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    terminal.end_on_signals()
+    sys.exit(main(sys.argv[1:]))

@@ -42,7 +42,7 @@ async def nothing(stage: Stage) -> None:
     """The cluster is fine as it is."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scenario:
     """One thing that goes wrong in the life of a stateful service, or does not.
 

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
-from tests.controlplane.api import STRATEGIC, Api, ApiFailure
+from tests.controlplane.api import STRATEGIC, Api, ApiFailure, wait_until
 from tests.controlplane.nodes import ZONE, Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios import history, manifests
 from tests.scenarios.history import Recorder
 from tests.scenarios.invariants import Quorum
-from tests.scenarios.manifests import LABELS, NAMESPACE
+from tests.scenarios.manifests import LABELS, NAMESPACE, OUTAGE
 from tests.scenarios.scenario import Failed, Setup
 
 T = TypeVar("T")
 
-QUIET: Final = 20.0
-"""Seconds without any change of pods, claims or budgets after which nothing more will come: twice kube-scheduler's
-longest backoff."""
-LONGEST: Final = 90.0
+QUIET: Final = 15.0
+"""Seconds without any change of pods, claims or budgets after which no timer is left that could bring one: longer than
+the longest backoff of either scheduler (10 s). A busy machine may be late with all of it; see `Stage.settled`."""
+LONGEST: Final = 300.0
 """Seconds after which something that goes on changing is given up, too."""
-OUTAGE: Final = {"key": "example.com/outage", "value": "true", "effect": "NoSchedule"}
 
 _KINDS = {
     Setup.PLAIN: "/apis/apps/v1/namespaces/{}/statefulsets/{}",
@@ -43,7 +43,7 @@ class Stage:
         api: as administrator.
         given_up: names of claims that the scenario expects to be deleted.
         quorums: what was promised, and from when.
-        marked: when the part began that a scenario looks back at, by the monotonic clock.
+        marked: the revision after which the part began that a scenario looks back at.
     """
 
     def __init__(self, setup: Setup, plane: ControlPlane, api: Api, recorder: Recorder) -> None:
@@ -52,8 +52,9 @@ class Stage:
         self.api = api
         self.given_up: set[str] = set()
         self.quorums: list[Quorum] = []
-        self.marked = time.monotonic()
+        self.marked = 0
         self._recorder = recorder
+        self._bystanders = itertools.count(1)
 
     # --- look ---------------------------------------------------------------------------------------------------
 
@@ -99,17 +100,44 @@ class Stage:
             what: the reason of the failure, as "… never came".
 
         Raises:
-            Failed: nothing has changed for a while; with what the first waiting pod says.
+            Failed: nothing changes any more; with what the first waiting pod says.
         """
+        found = await self.unless_settled(look)
+        if found is None:
+            raise Failed("; ".join(filter(None, (what, await self._waiting()))))
+        return found
+
+    async def unless_settled(self, look: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Wait for something to be there; None when nothing changes any more and it is still not there."""
         started = time.monotonic()
         while True:
+            settled = time.monotonic() - started > LONGEST or await self._settled(started)
             found = await look()
-            if found is not None:
+            if found is not None or settled:
                 return found
-            now = time.monotonic()
-            if now - max(started, self._recorder.moved) > QUIET or now - started > LONGEST:
-                raise Failed("; ".join(filter(None, (what, await self._waiting()))))
             await asyncio.sleep(0.1)
+
+    async def _settled(self, started: float) -> bool:
+        """Whether nothing will change any more by itself, however slow the machine is.
+
+        All timers have run out, and whoever acts on the service has since done the same for another one from beginning
+        to end, so none of them is behind, and has not touched the service meanwhile.
+        """
+        quiet = max(started, self._recorder.moved)
+        if time.monotonic() - quiet < QUIET:
+            return False
+        bystander = manifests.bystander(f"bystander-{next(self._bystanders)}", self.setup)
+        await self.apply(bystander)
+        path = f"/api/v1/namespaces/{manifests.ELSEWHERE}/pods"
+        name = bystander[-1]["metadata"]["name"]
+
+        async def served() -> bool | None:
+            pods = await self.api.list(path, labelSelector=f"service={name}")
+            return True if any(history.ready(each) for each in pods) else None
+
+        await wait_until(served, what=f"{name}, which anybody could place", within=LONGEST)
+        await self._recorder.caught_up()
+        return self._recorder.moved <= quiet
 
     async def running(self, count: int, *, without: Iterable[str] = (), what: str = "") -> list[Manifest]:
         """The members that serve, once there are so many and no others are left.
@@ -246,15 +274,21 @@ class Stage:
 
     # --- what must hold from now on -----------------------------------------------------------------------------
 
-    def promise_quorum(self, size: int) -> None:
+    async def promise_quorum(self, size: int) -> None:
         """From now on so many members serve at every moment."""
-        self.quorums.append(Quorum(LABELS, size, since=time.monotonic()))
+        self.quorums.append(Quorum(LABELS, size, since=await self.revision()))
 
-    def most_uneven(self, key: str, since: float) -> int:
-        """The largest difference between two domains at any revision since a time of the monotonic clock."""
+    async def revision(self) -> int:
+        """What has been stored last by now."""
+        answer = await self.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")
+        return int(answer["metadata"]["resourceVersion"])
+
+    async def most_uneven(self, key: str, since: int) -> int:
+        """The largest difference between two domains at any revision after one."""
+        await self._recorder.caught_up()
         worst = 0
-        for cluster, _ in history.replay(self._recorder.seen):
-            if cluster.now < since:
+        for cluster, change in history.replay(self._recorder.seen):
+            if change.seen.revision <= since:
                 continue
             counts = {history.label(each, key): 0 for each in cluster.nodes.values()}
             for each in cluster.pods.values():

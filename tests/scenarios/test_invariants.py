@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.controlplane.nodes import HOSTNAME, ZONE, Manifest
+from tests.controlplane import storage
+from tests.controlplane.nodes import DRIVER, HOSTNAME, ZONE, Manifest
 from tests.scenarios.history import BEFORE, Seen
 from tests.scenarios.invariants import (
     GRACE,
@@ -63,6 +64,15 @@ def claim(name: str, volume: str = "") -> Manifest:
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name, "namespace": "prod", "uid": f"claim-{name}"},
         "spec": {"volumeName": volume},
+    }
+
+
+def volume(key: str, value: str) -> Manifest:
+    term = {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}
+    return {
+        "kind": "PersistentVolume",
+        "metadata": {"name": "pv", "uid": "pv", "annotations": {storage.PROVISIONED_BY: DRIVER}},
+        "spec": {"storageClassName": "any", "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}},
     }
 
 
@@ -181,8 +191,8 @@ def test_a_claim_goes_only_where_it_shall() -> None:
 )
 def test_a_quorum_serves_at_every_moment(last: Manifest, broken: list[str]) -> None:
     story = Story(pod("db-0", "a1"), pod("db-1", "b1")).then(last)
-    assert judge(story.seen, [Quorum(LABELS, 2, since=100.0)]) == broken
-    assert judge(story.seen, [Quorum(LABELS, 2, since=200.0)]) == []
+    assert judge(story.seen, [Quorum(LABELS, 2, since=2)]) == broken
+    assert judge(story.seen, [Quorum(LABELS, 2, since=3)]) == []
 
 
 ZONES = (node("a1"), node("b1"), node("c1"))
@@ -201,14 +211,23 @@ TWO = (pod("db-0", "a1"), pod("db-1", "b1"))
         ),
         pytest.param(
             Apart(HOSTNAME),
-            Story(*ZONES, *TWO, claim("data", "pv")).then(pod("db-2", claim="data"), pod("db-2", "b1", claim="data")),
+            Story(*ZONES, *TWO, volume(HOSTNAME, "b1"), claim("data", "pv"))
+            .then(pod("db-2", claim="data"), pod("db-2", "b1", claim="data")),
             "",
             id="back to its volume",
         ),
         pytest.param(
             Apart(HOSTNAME),
+            Story(*ZONES, node("b2"), *TWO, volume(ZONE, "b"), claim("data", "pv"))
+            .then(pod("db-2", claim="data"), pod("db-2", "b1", claim="data")),
+            "db-2 was placed so that it shares b1 with db-1",
+            id="its volume has another host",
+        ),
+        pytest.param(
+            Apart(HOSTNAME),
             Story(*ZONES, *TWO, claim("data"))
-            .then(pod("db-2", claim="data"), claim("data", "pv"), pod("db-2", "b1", claim="data")),
+            .then(pod("db-2", claim="data"), volume(HOSTNAME, "b1"), claim("data", "pv"))
+            .then(pod("db-2", "b1", claim="data")),
             "db-2 was placed so that it shares b1 with db-1",
             id="a volume that was made for it",
         ),

@@ -33,6 +33,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(3)
+    await stage.promise_quorum(2)
     silent = await stage.in_domain(ZONE, "b")
     await asyncio.gather(*(stage.plane.silence_node(name) for name in silent))
     for pod in await stage.pods():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.controlplane.nodes import HOSTNAME, Layout, Manifest
 from tests.scenarios import history
+from tests.scenarios.invariants import Apart
 from tests.scenarios.manifests import Service, apart, claim_template, claim_templates_of, policy
 from tests.scenarios.scenario import Scenario, Setup
 from tests.scenarios.stage import Stage
@@ -37,7 +38,7 @@ def grown(workload: Manifest) -> None:
 
 async def happens(stage: Stage) -> None:
     await stage.running(3)
-    stage.promise_quorum(2)
+    await stage.promise_quorum(2)
     await stage.edit(grown)
 
 
@@ -66,4 +67,5 @@ SCENARIO = Scenario(
     objects=objects,
     happens=happens,
     check=check,
+    rules=(Apart(HOSTNAME),),
 )

@@ -35,6 +35,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     pods = await stage.running(3)
+    await stage.promise_quorum(2)
     lost = pods[1]
     (claim,) = (each["persistentVolumeClaim"]["claimName"] for each in lost["spec"]["volumes"]
                 if "persistentVolumeClaim" in each)  # fmt: skip

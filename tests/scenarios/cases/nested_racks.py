@@ -71,5 +71,5 @@ SCENARIO = Scenario(
     objects=objects,
     happens=happens,
     check=check,
-    rules=(Even(ZONE),),
+    rules=(Even(ZONE), Even(FAULT_DOMAIN, within=ZONE)),
 )

@@ -39,6 +39,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(4, what="while a zone is out")
+    await stage.promise_quorum(3)
     await stage.fail_zone("c", undo=True)
     await stage.running(5)
     domains = await stage.domains(ZONE)

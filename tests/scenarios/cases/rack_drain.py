@@ -8,6 +8,7 @@ constraint that counts the drained rack, the drain never ends.
 from __future__ import annotations
 
 from tests.controlplane.nodes import RACK, Layout, Manifest
+from tests.scenarios.invariants import Even
 from tests.scenarios.manifests import RELAX, Service, budget, policy, spread
 from tests.scenarios.scenario import Scenario, Setup
 from tests.scenarios.stage import Stage
@@ -30,7 +31,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(3)
-    stage.promise_quorum(2)
+    await stage.promise_quorum(2)
     counts = await stage.counts(RACK)
     fullest = max(counts, key=lambda rack: counts[rack])
     await stage.drain(await stage.in_domain(RACK, fullest))
@@ -48,4 +49,5 @@ SCENARIO = Scenario(
     objects=objects,
     happens=happens,
     check=check,
+    rules=(Even(RACK),),
 )

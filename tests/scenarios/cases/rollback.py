@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.controlplane.nodes import HOSTNAME, Layout, Manifest
 from tests.scenarios import history
+from tests.scenarios.invariants import Apart
 from tests.scenarios.manifests import Service, apart, policy, template_of
 from tests.scenarios.scenario import Scenario, Setup
 from tests.scenarios.stage import Stage
@@ -40,7 +41,7 @@ def mended(workload: Manifest) -> None:
 
 async def happens(stage: Stage) -> None:
     await stage.running(3)
-    stage.promise_quorum(2)
+    await stage.promise_quorum(2)
     await stage.edit(broken)
 
     async def stuck() -> set[str] | None:
@@ -66,4 +67,5 @@ SCENARIO = Scenario(
     objects=objects,
     happens=happens,
     check=check,
+    rules=(Apart(HOSTNAME),),
 )

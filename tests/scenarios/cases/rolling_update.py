@@ -7,8 +7,6 @@ ones still count. A StatefulSet takes away the old member first.)
 
 from __future__ import annotations
 
-import time
-
 from tests.controlplane.nodes import ZONE, Layout, Manifest
 from tests.scenarios.invariants import Even
 from tests.scenarios.manifests import Service, policy, spread, template_of
@@ -38,7 +36,8 @@ def renewed(workload: Manifest) -> None:
 
 async def happens(stage: Stage) -> None:
     old = {each["metadata"]["uid"] for each in await stage.running(6)}
-    stage.marked = time.monotonic()
+    stage.marked = await stage.revision()
+    await stage.promise_quorum(4)
     await stage.edit(renewed)
     await stage.running(6, without=old)
 
@@ -47,7 +46,7 @@ async def check(stage: Stage) -> None:
     counts = await stage.counts(ZONE)
     if set(counts.values()) != {2}:
         raise Failed(f"zones hold {' / '.join(map(str, counts.values()))} after the update")
-    worst = stage.most_uneven(ZONE, stage.marked)
+    worst = await stage.most_uneven(ZONE, stage.marked)
     if worst > 1:
         raise Failed(f"zones differed by {worst} during the update")
 

@@ -46,6 +46,7 @@ async def happens(stage: Stage) -> None:
         await stage.running(6, without=gone, what="after a restart")
         if (await stage.domains(ZONE))[first] != zones[first]:
             break
+    await stage.promise_quorum(3)
     await stage.scale(3)
 
 

@@ -46,6 +46,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(2, what="while a host is cordoned")
+    await stage.promise_quorum(2)
     await stage.cordon([CORDONED], undo=True)
 
 

@@ -11,7 +11,6 @@ schedulers. The expert has one kube-scheduler with two profiles. Ours are two re
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
@@ -30,8 +29,6 @@ from tests.scenarios.stage import Stage
 ONE, TWO = (Service(name=name, replicas=1, cpu="9") for name in ("one", "two"))
 NODE = "a-1-r1-h1"
 SECOND = "second-scheduler"
-SETTLES = 3.0
-"""Seconds in which a second scheduler would have acted, too."""
 
 
 @contextlib.contextmanager
@@ -86,9 +83,12 @@ async def placed(stage: Stage) -> list[str] | None:
 
 
 async def check(stage: Stage) -> None:
-    await asyncio.sleep(SETTLES)
-    there = await placed(stage) or []
-    if len(there) != 1:
+    async def shared() -> list[str] | None:
+        there = await placed(stage) or []
+        return there if len(there) > 1 else None
+
+    there = await stage.unless_settled(shared)
+    if there:
         raise Failed(f"{' and '.join(there)} share a node that has room for one")
 
 

@@ -32,6 +32,7 @@ def objects(setup: Setup) -> list[Manifest]:
 
 async def happens(stage: Stage) -> None:
     await stage.running(6, what="while a zone is out")
+    await stage.promise_quorum(4)
     await stage.fail_zone("c", undo=True)
     zones = await stage.domains(ZONE)
     lost = [next(name for name in sorted(zones) if zones[name] == zone) for zone in ("a", "b")]
