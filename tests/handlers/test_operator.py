@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.controlplane.api import Api
+from tests.controlplane.api import Api, wait_until
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.handlers import audit
@@ -100,6 +100,37 @@ async def test_what_is_done_to_the_members_is_told_in_events(
         ("Warning", "QuestionableSpec",
          "spec.updateStrategy.order[0]: mster is neither a node set nor a role of one"),
     } <= told  # fmt: skip
+
+
+async def test_a_rollout_is_told_in_one_event_for_each_thing_that_was_done(
+    quiet_plane: ControlPlane, target: config.Cluster, world: FixedWorld, bench: Bench
+) -> None:
+    def sets(image: str) -> list[Manifest]:
+        return [node_set("master", 3, quorum=True, image=image), node_set("data", 2, claim="zonal", image=image)]
+
+    members = ["db-data-0", "db-data-1", "db-master-0", "db-master-1", "db-master-2"]
+    expected = {
+        "all 5 members are ready",
+        *(f"created PersistentVolumeClaim vol-{name}" for name in members[:2]),
+        *(f"created Pod {name}" for name in members),
+        *(f"deleted Pod {name}: it has an older template" for name in members),
+    }
+
+    async def all_told() -> bool | None:
+        return {each["note"] for each in await bench.events()} >= expected or None
+
+    async with running(target, world, OFTEN):
+        await bench.create(*sets("v1"))
+        await bench.wait_event("AllMembersReady")
+        before = len(audit.writes(quiet_plane, bench.namespace))
+        await bench.change(nodeSets=sets("v2"))
+        await bench.api.wait(bench.path, ready, within=PATIENCE)
+        await wait_until(all_told, what="all events", within=PATIENCE)
+    told = await bench.events()
+    assert sorted(each["note"] for each in told) == sorted(expected)
+    assert all(each.get("series", {}).get("count", 1) <= 2 for each in told), "created twice, and ready twice"
+    status = [each for each in audit.writes(quiet_plane, bench.namespace)[before:] if each.endswith("db/status")]
+    assert len(status) <= 5 * len(members), "the status changes with the members, not by itself"
 
 
 async def test_what_the_scheduling_loop_sees_wakes_the_cluster(
