@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from stowplan.framework.conduct import JOINT, Call
-from stowplan.framework.plugin import CycleState, Plugin
+from stowplan.framework.plugin import MAX_SCORE, CycleState, Plugin, Rows
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask
@@ -38,6 +38,16 @@ from stowplan.model.pods import PodInfo
 Numbers = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
 """intp[node]: the place that each node is in; -1 where it is in none, and the rule says nothing about it."""
+Worth = npt.NDArray[np.int16]
+"""int16[node], 0 to ``BEST``: how good each node is for a pod."""
+
+BEST = 1000
+"""The worth of a node to which every score plugin gives 100."""
+MOST_SCORED = 1_000_000
+"""Kinds of pods times nodes (and ``CALLS`` more): to score more would hold up the loop for longer than some 20 ms, so
+every node is as good as another then."""
+CALLS = 5_000
+"""How many nodes take as long to score as it takes to ask the plugins."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,6 +158,7 @@ class Problem:
         need: how many must be placed at least.
         forbidden: rule to bool[pod, node]: where it rejects a pod whatever becomes of the others.
         rules: what holds between the pods.
+        worth: for each pod how good each node is for it, before any of the others is placed; empty: all are equal.
     """
 
     pods: tuple[str, ...]
@@ -155,6 +166,7 @@ class Problem:
     need: int
     forbidden: dict[str, npt.NDArray[np.bool_]]
     rules: tuple[Rule, ...]
+    worth: tuple[Worth, ...] = ()
 
 
 @runtime_checkable
@@ -194,7 +206,7 @@ class Model:
             table = self._forbidden[rule] = np.zeros((len(self._pods), len(self._nodes)), dtype=np.bool_)
         table[pod] |= mask
 
-    def problem(self, need: int) -> Problem:
+    def problem(self, need: int, worth: tuple[Worth, ...] = ()) -> Problem:
         """What was gathered, as a value."""
         return Problem(
             pods=tuple(pod.uid for pod in self._pods),
@@ -202,6 +214,7 @@ class Model:
             need=need,
             forbidden=self._forbidden,
             rules=tuple(self._rules),
+            worth=worth,
         )
 
 
@@ -220,14 +233,20 @@ def describe(pods: Sequence[PodInfo], nodes: Snapshot, framework: Framework, nee
         need: how many must be placed at least.
     """
     model = Model(pods, nodes)
-    relenting = {each.name for each in framework.plugins if isinstance(each, Joint) and getattr(each, "relents", False)}
+    kinds: dict[Hashable, list[int]] = {}
     for index, pod in enumerate(pods):
-        for verdict in framework.verdicts(pod, nodes, CycleState()):
-            if verdict.refusal is not None:
-                model.forbid(verdict.refusal.reason, index, np.ones(len(nodes), dtype=np.bool_))
-            elif verdict.plugin not in relenting:
-                for reject in verdict.rejects:
-                    model.forbid(reject.reason, index, reject.mask)
+        kinds.setdefault(all_but_its_name(pod), []).append(index)
+    scored = len(kinds) * (len(nodes) + CALLS) <= MOST_SCORED
+    worth: dict[int, Worth] = {}
+    for members in kinds.values():
+        pod, state = pods[members[0]], CycleState()
+        allowed = np.ones(len(nodes), dtype=np.bool_)
+        for rule, mask in _alone(pod, nodes, framework, state):
+            allowed &= ~mask
+            for index in members:
+                model.forbid(rule, index, mask)
+        if scored:
+            worth.update(dict.fromkeys(members, _worth(pod, nodes, framework, state, np.flatnonzero(allowed))))
     for plugin in framework.plugins:
         if isinstance(plugin, Joint):
             call = Call(framework.name, plugin.name, JOINT)
@@ -237,4 +256,33 @@ def describe(pods: Sequence[PodInfo], nodes: Snapshot, framework: Framework, nee
                 framework.conduct.failed(call, pods[0], error)
             else:
                 framework.conduct.passed(call)
-    return model.problem(need)
+    return model.problem(need, tuple(worth[index] for index in range(len(pods))) if scored else ())
+
+
+def all_but_its_name(pod: PodInfo) -> Hashable:
+    """What a plugin may look at in a pod; of pods that wait for one another and agree in it one is judged for all."""
+    if pod.volumes:
+        return pod.uid
+    said = tuple(sorted(pod.annotations.items()))
+    return pod.cls, pod.owner, pod.claims, said, pod.priority, pod.nominated
+
+
+def _alone(pod: PodInfo, nodes: Snapshot, framework: Framework, state: CycleState) -> Iterator[tuple[str, Mask]]:
+    """The rules that reject a pod whatever becomes of the others, each with where."""
+    for verdict in framework.verdicts(pod, nodes, state):
+        if verdict.refusal is not None:
+            yield verdict.refusal.reason, np.ones(len(nodes), dtype=np.bool_)
+            continue
+        plugin = framework.plugin(verdict.plugin)
+        if not (isinstance(plugin, Joint) and getattr(plugin, "relents", False)):
+            yield from ((reject.reason, reject.mask) for reject in verdict.rejects)
+
+
+def _worth(pod: PodInfo, nodes: Snapshot, framework: Framework, state: CycleState, rows: Rows) -> Worth:
+    """The weighted mean of the scores on these nodes; 0 elsewhere."""
+    found: Worth = np.zeros(len(nodes), dtype=np.int16)
+    if len(rows):
+        table = framework.score(pod, nodes, state, rows)
+        most = MAX_SCORE * sum(weight for weight, _ in table.plugins.values())
+        found[rows] = BEST * table.total // max(most, 1)
+    return found

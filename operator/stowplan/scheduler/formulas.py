@@ -28,7 +28,7 @@ class Formulas:
         allowed: bool[kind, row].
         rows: intp[row]: the nodes that are looked at, as the rules number them.
         need: how many pods must be placed.
-        best: whether more than that are worth anything.
+        gains: int64[kind, row]: what one of a kind on a node is worth.
 
     Attributes:
         program: to be solved.
@@ -42,7 +42,7 @@ class Formulas:
         rows: npt.NDArray[np.intp],
         *,
         need: int,
-        best: bool,
+        gains: npt.NDArray[np.int64],
     ) -> None:
         self.program = Program()
         self._sizes = sizes
@@ -50,7 +50,7 @@ class Formulas:
         self._x: npt.NDArray[np.int64] = np.full(allowed.shape, NONE, dtype=np.int64)
         most = _most(rules, sizes, allowed, rows)
         for kind, row in zip(*(axis.tolist() for axis in np.nonzero(most)), strict=True):
-            self._x[kind, row] = self.program.variable(int(most[kind, row]), gain=1.0 if best else 0.0)
+            self._x[kind, row] = self.program.variable(int(most[kind, row]), gain=float(gains[kind, row]))
         for kind, size in enumerate(sizes):
             self.program.at_most(self._ones(self._x[kind]), size)
         self.program.at_least(self._ones(self._x.ravel()), need)

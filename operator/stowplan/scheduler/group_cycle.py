@@ -131,15 +131,16 @@ class GroupCycle:
     def _follow(self, question: Question, answer: solver.Answer, turn: _Round) -> Batch:
         if turn.need > len(turn.members):
             return self._try(turn)
-        found = answer.nodes if isinstance(answer, solver.Proposal) else {}
-        trial = together.one_by_one(turn.placer, turn.members, turn.need)
-        if len(trial.placed) < len(found):
+        if isinstance(answer, solver.Proposal):
+            trial = together.as_proposed(turn.placer, turn.members, answer.nodes)
+            outrun = len(trial.placed) < len(answer.nodes)
+            asked = self._ask(turn, trial, again=True) if outrun and not question.again else None
+            if asked is not None:
+                return asked
+            if len(trial.placed) >= turn.need:
+                return self._settle(turn, trial, answer)
             trial.take_back(turn.placer)
-            trial = together.as_proposed(turn.placer, turn.members, found)
-            if len(trial.placed) < len(found) and not question.again:
-                asked = self._ask(turn, trial, again=True)
-                if asked is not None:
-                    return asked
+        trial = together.one_by_one(turn.placer, turn.members, turn.need)
         return self._settle(turn, trial, answer)
 
     def _ask(self, turn: _Round, trial: Trial, *, again: bool = False) -> Batch | None:

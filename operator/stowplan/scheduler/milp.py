@@ -65,8 +65,13 @@ class Program:
         """``sum(coefficient * variable) >= low`` over (variable, coefficient)."""
         self._row(terms, low, None)
 
-    def solve(self, clock: Clock) -> Status:
-        """Looks for values, the most gainful there are, or that it finds in time."""
+    def solve(self, clock: Clock, *, close: float = 0.0) -> Status:
+        """Looks for values, the most gainful there are, or that it finds in time.
+
+        Args:
+            clock: how long it may take, and how long it took.
+            close: the share of the gain that may be missing.
+        """
         import highspy  # noqa: PLC0415 - 5 MiB that most processes never need
 
         if not self._upper:
@@ -90,7 +95,8 @@ class Program:
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("threads", 1)  # the other cores have other things to do
         solver.setOptionValue("time_limit", clock.left)
-        solver.setOptionValue("mip_abs_gap", 0.99)  # gains are whole pods
+        solver.setOptionValue("mip_abs_gap", 0.99)  # gains are whole numbers
+        solver.setOptionValue("mip_rel_gap", close)
         solver.passModel(lp)
         solver.run()
         clock.left -= solver.getRunTime()

@@ -6,6 +6,10 @@ pod through all filters. :func:`solve` is a function of a value, so ``live`` run
 The problem is made small before it is solved, without losing an answer: pods about which all rules say the same are one
 kind with a number; of nodes about which all rules say the same no more are kept than there are pods; and a node is left
 out where as many others as there are pods are like it and have at least as much of everything.
+
+An answer has as many pods as possible first. Then it is improved: among the placements of so many pods one is looked
+for in which the nodes are worth the most to the pods, for a while, and with the nodes added that are worth most. Where
+that comes to nothing the first answer stands.
 """
 
 from __future__ import annotations
@@ -24,6 +28,10 @@ from stowplan.scheduler.formulas import Formulas
 SECONDS = 2.0
 """How long a question may take, explanation included. Gangs of tens of pods take milliseconds; what takes longer than
 this is a puzzle, during which the pods wait and nothing else does."""
+IMPROVING = 0.3
+"""Of these the most that go into finding better nodes, once there are any: all members wait for it."""
+CLOSE = 0.01
+"""Share of the worth that may be missing: the last percent takes longest, and the scores are of the start anyway."""
 MOST_VARIABLES = 20_000
 """Beyond this HiGHS needs longer than ``SECONDS`` for a first look."""
 
@@ -71,10 +79,28 @@ def solve(problem: joint.Problem, seconds: float = SECONDS) -> Answer:
     compact = _Compact(problem, frozenset())
     status = compact.solve(clock, best=True)
     if status is milp.Status.SOLVED:
-        return Proposal(compact.placement())
+        return Proposal(_improved(problem, compact.placement(), clock))
     if status is milp.Status.OUT_OF_TIME or compact.partial:
         return Unknown()
     return Conflict(_conflicting(problem, clock))
+
+
+def _improved(problem: joint.Problem, found: dict[str, str], clock: milp.Clock) -> dict[str, str]:
+    """A placement of as many pods on nodes that are worth more to them, if there is one in time."""
+    if not problem.worth or not found:
+        return found
+    scored = _Compact(dataclasses.replace(problem, need=len(found)), frozenset(), scored=True)
+    status = scored.solve(milp.Clock(min(IMPROVING, clock.left)), best=True)
+    if status is not milp.Status.SOLVED:
+        return found
+    better = scored.placement()
+    return better if _worth(problem, better) > _worth(problem, found) else found
+
+
+def _worth(problem: joint.Problem, placement: Mapping[str, str]) -> int:
+    row_of = {name: row for row, name in enumerate(problem.nodes)}
+    pods = zip(problem.pods, problem.worth, strict=True)
+    return sum(int(worth[row_of[placement[uid]]]) for uid, worth in pods if uid in placement)
 
 
 def _conflicting(problem: joint.Problem, clock: milp.Clock) -> tuple[str, ...]:
@@ -91,12 +117,18 @@ def _conflicting(problem: joint.Problem, clock: milp.Clock) -> tuple[str, ...]:
 class _Compact:
     """The problem without some of its rules, made small.
 
+    Args:
+        problem: the problem.
+        without: these rules.
+        scored: whether what nodes are worth matters, besides how many pods are placed.
+
     Attributes:
         partial: whether nodes were left out that could matter.
     """
 
-    def __init__(self, problem: joint.Problem, without: frozenset[str]) -> None:
+    def __init__(self, problem: joint.Problem, without: frozenset[str], *, scored: bool = False) -> None:
         self._problem = problem
+        self._scored = scored
         self._rules = tuple(rule for rule in problem.rules if rule.rule not in without)
         allowed = np.ones((len(problem.pods), len(problem.nodes)), dtype=np.bool_)
         for rule, mask in problem.forbidden.items():
@@ -109,16 +141,19 @@ class _Compact:
         self._formulas: Formulas | None = None
 
     def solve(self, clock: milp.Clock, *, best: bool) -> milp.Status:
-        """Solves it; ``best``: with as many pods as possible, rather than as many as needed."""
+        """Solves it; ``best``: with as many pods as possible (or what is worth most), rather than as many as needed."""
+        gains = np.full(self._allowed[:, self._rows].shape, int(best), dtype=np.int64)
+        if self._scored:
+            gains = np.array([self._problem.worth[members[0]][self._rows] for members in self._kinds], dtype=np.int64)
         self._formulas = Formulas(
             [rule_of_kinds(rule, [members[0] for members in self._kinds]) for rule in self._rules],
             [len(members) for members in self._kinds],
             self._allowed[:, self._rows],
             self._rows,
             need=self._problem.need,
-            best=best,
+            gains=gains,
         )
-        return self._formulas.program.solve(clock)
+        return self._formulas.program.solve(clock, close=CLOSE if self._scored else 0.0)
 
     def placement(self) -> dict[str, str]:
         """Uid to node, once it is solved."""
@@ -137,7 +172,8 @@ class _Compact:
         columns: Table = np.array(said, dtype=np.int64).reshape(len(said), len(self._problem.pods))
         kinds: dict[bytes, list[int]] = {}
         for pod in range(len(self._problem.pods)):
-            kinds.setdefault(allowed[pod].tobytes() + columns[:, pod].tobytes(), []).append(pod)
+            worth = self._problem.worth[pod].tobytes() if self._scored else b""
+            kinds.setdefault(allowed[pod].tobytes() + columns[:, pod].tobytes() + worth, []).append(pod)
         return list(kinds.values())
 
     def _find_rows(self) -> npt.NDArray[np.intp]:
@@ -158,7 +194,29 @@ class _Compact:
             self.partial = True
             each = max(1, MOST_VARIABLES // (len(self._kinds) * max(len(kept), 1)))
             kept = [rows[:each] for rows in kept][: MOST_VARIABLES // len(self._kinds)]
-        return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.intp)
+        if self._scored:
+            kept.append(usable[self._worthy(codes, usable, sum(map(len, kept)))])
+        return np.unique(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.intp)
+
+    def _worthy(self, codes: Table, usable: npt.NDArray[np.intp], others: int) -> npt.NDArray[np.intp]:
+        """intp[*]: of the nodes that are alike those that are worth most to any kind; not many beside the others.
+
+        Args:
+            codes: int64[usable]: equal for nodes about which the rules say the same.
+            usable: intp[usable]: their rows.
+            others: how many nodes are looked at besides.
+        """
+        rank = np.full(len(usable), len(usable), dtype=np.intp)
+        tables = {self._problem.worth[members[0]].tobytes(): members[0] for members in self._kinds}
+        for pod in tables.values():
+            order = np.lexsort((-self._problem.worth[pod][usable].astype(np.int64), codes))
+            place = np.empty(len(usable), dtype=np.intp)
+            place[order] = _nth(codes[order].astype(np.intp))
+            rank = np.minimum(rank, place)
+        most, left = len(self._problem.pods), MOST_VARIABLES // len(self._kinds) - others
+        while most > 1 and np.count_nonzero(rank < most) > left:
+            most //= 2
+        return np.flatnonzero(rank < most)
 
 
 def about_pods(rule: joint.Rule) -> tuple[Table | Mask, ...]:

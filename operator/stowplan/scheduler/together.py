@@ -154,7 +154,7 @@ def problem(placer: Placer, members: Sequence[QueuedPodInfo], nodes: Snapshot, n
 def remedy(placer: Placer, roster: Roster, group: Group, members: Sequence[QueuedPodInfo], nodes: Snapshot) -> Together:
     """What may help members that wait for one another: each plugin is asked once for members that it finds alike."""
     found: dict[Hashable, tuple[PodInfo, Remedy]] = {}
-    for queued in members:
+    for queued in {joint.all_but_its_name(queued.pod): queued for queued in members}.values():
         framework = placer.framework(queued)
         fixed = (each for each in framework.plugins if getattr(each, "static", False))
         for plugin in (*fixed, *framework.active(queued.pod, nodes)):
