@@ -5,14 +5,13 @@ Called by ``scripts/generate.py`` and, for the tables, by ``scripts/reference.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 from scripts import crd_schema
 from scripts.crd_schema import Json, Schema
 
-from stowplan.api import cluster, common, policy, support
+from stowplan.api import cluster, common, policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,6 @@ class Kind:
     plural: str
     short_names: tuple[str, ...]
     columns: tuple[Column, ...]
-    gaps: Sequence[support.Gap[policy.SchedulingPolicySpec] | support.Gap[cluster.StatefulClusterSpec]]
     scale: bool = False
 
     @property
@@ -52,7 +50,6 @@ KINDS = (
         kind=policy.KIND,
         plural=policy.PLURAL,
         short_names=policy.SHORT_NAMES,
-        gaps=support.POLICY_GAPS,
         columns=(
             Column(name="Mode", path=".spec.mode", description="Whether the policy decides or is only evaluated."),
             Column(
@@ -81,7 +78,6 @@ KINDS = (
         kind=cluster.KIND,
         plural=cluster.PLURAL,
         short_names=cluster.SHORT_NAMES,
-        gaps=support.CLUSTER_GAPS,
         scale=True,
         columns=(
             Column(name="Ready", path=".status.summary.ready", description="Ready and wanted members."),

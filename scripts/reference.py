@@ -58,11 +58,6 @@ def _kind(kind: Kind) -> Iterator[str]:
         _collect(f"{kind.kind}: {part}", _properties(schema)[part], sections)
     for heading, section in sections.values():
         yield from _section(heading, section, sections)
-    if kind.gaps:
-        yield f"### {kind.kind}: not there yet\n"
-        yield "Accepted and validated, and reported by a condition where a spec asks for it:\n"
-        yield from (f"- `{gap.field}`: {gap.instead}" for gap in kind.gaps)
-        yield ""
 
 
 def _collect(heading: str, schema: Schema, sections: dict[str, tuple[str, Schema]]) -> None:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import JsonValue
 
-from stowplan.api import support
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.api.policy_status import DomainStatus, PodCounts, Shadow
 from stowplan.reconcile.policy_status import PolicyFacts, status
@@ -71,14 +70,6 @@ def test_said_again_it_is_the_same() -> None:
     first = status(policy(), PolicyFacts(), NOW)
     again = policy().model_copy(update={"status": first})
     assert status(again, PolicyFacts(), NOW.replace(year=2027)) == first
-
-
-def test_behaviour_that_is_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(support, "POLICY_GAPS", (support.Gap("spec.mode", "it does not act yet", lambda _: True),))
-    told = status(policy(), PolicyFacts(), NOW)
-    accepted = next(each for each in told.conditions if each.type == "Accepted")
-    assert (accepted.status, accepted.reason) == ("True", "AcceptedInPart")
-    assert accepted.message == "spec.mode: it does not act yet"
 
 
 def test_a_policy_that_is_tried_says_so_and_what_it_would_have_done() -> None:

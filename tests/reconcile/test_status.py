@@ -6,8 +6,6 @@ import pytest
 from tests.reconcile.test_fixed_point import change_sets, images
 from tests.reconcile.world import BAD_IMAGE, HOST, RACK, ZONE, World, node_set
 
-from stowplan.api import support
-from stowplan.api.cluster import StatefulClusterSpec
 from stowplan.api.common import Condition
 from stowplan.reconcile.classify import fleet
 from stowplan.reconcile.observed import NodeView, TimedCondition
@@ -162,18 +160,6 @@ def test_claims_are_waited_for() -> None:
         {"metadata": {"name": "vol0"}, "spec": {"resources": {"requests": {"storage": "2Gi"}}}}])  # fmt: skip
     world.reconcile()
     assert said(world, "VolumesReady").message == "vol0-db-data-0 grows from 1Gi to 2Gi"
-
-
-def test_behaviour_that_is_missing_is_reported_as_long_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    gap: support.Gap[StatefulClusterSpec] = support.Gap(
-        "spec.updateStrategy.partition", "all are updated", lambda spec: spec.update_strategy.partition > 0
-    )
-    monkeypatch.setattr(support, "CLUSTER_GAPS", (gap,))
-    world = placed(World(node_set("data", 1), updateStrategy={"partition": 1}), "a00")
-    assert verdicts(world)["Unsupported"] == ("True", "NotThereYet")
-    world.set(updateStrategy={})
-    world.reconcile()
-    assert "Unsupported" not in verdicts(world)
 
 
 def test_the_time_of_a_condition_is_that_of_its_last_change() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from stowplan.api import common, conditions, support
+from stowplan.api import common, conditions
 from stowplan.api import policy as api
 from stowplan.api import policy_status as written
 
@@ -59,11 +59,8 @@ def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> w
 
 
 def _verdicts(spec: api.SchedulingPolicySpec, facts: PolicyFacts) -> tuple[common.Condition, ...]:
-    gaps = support.unsupported(spec)
     if facts.error:
         accepted = _condition(api.ACCEPTED, "False", "Invalid", facts.error)
-    elif gaps:
-        accepted = _condition(api.ACCEPTED, "True", "AcceptedInPart", "; ".join(gaps))
     else:
         accepted = _condition(api.ACCEPTED, "True", "Accepted", _effect(spec))
     violated = [row for row in facts.domains if row.violated]

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stowplan.api import cluster as api
-from stowplan.api import common, conditions, support
+from stowplan.api import common, conditions
 from stowplan.api.core import VolumeClaimTemplate
 from stowplan.model import quantity
 from stowplan.reconcile import placement, rollout, specs
 from stowplan.reconcile.classify import Group, Member, State, age, majority
 from stowplan.reconcile.observed import Claim, Observed
 from stowplan.reconcile.plan import Plan, Refusal, shortened
-
-UNSUPPORTED = "Unsupported"
-"""Type of a condition that is only there while the spec asks for behaviour that is missing."""
 
 DEADLINE = timedelta(minutes=10)
 """How long a member may take to get ready before it counts as stalled (a Deployment's progressDeadlineSeconds)."""
@@ -62,8 +59,7 @@ def status(
     wanted = sum(group.wanted for group in groups)
     ready, updated = sum(row.ready for row in rows), sum(row.updated for row in rows)
     verdicts = tuple(_verdicts(observed, groups, plan, refusals, now))
-    said = {verdict.type for verdict in verdicts}
-    kept = tuple(each for each in cluster.status.conditions if each.type != UNSUPPORTED or each.type in said)
+    kept = cluster.status.conditions
     for verdict in verdicts:
         kept = conditions.set_condition(kept, _condition(verdict, cluster.metadata.generation), now=now)
     return api.StatefulClusterStatus(
@@ -121,8 +117,6 @@ def _verdicts(
     yield _degraded(groups, blocked, stalled)
     yield _placed(observed, groups)
     yield _volumes(groups)
-    if gaps := support.unsupported(observed.cluster.spec):
-        yield Verdict(type=UNSUPPORTED, holds=True, reason="NotThereYet", message="; ".join(gaps))
 
 
 def _blocked(
