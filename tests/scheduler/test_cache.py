@@ -49,6 +49,19 @@ def test_the_watch_confirms_an_assumed_pod_and_forgetting_it_then_changes_nothin
     assert cache.snapshot.requested[0, 0] == 3000
 
 
+def test_a_pod_whose_labels_were_changed_by_the_bind_is_new_to_those_who_wait_for_it() -> None:
+    """The admission plugin PodTopologyLabels gives it the zone of its node (on by default since 1.35)."""
+    cache = ClusterCache()
+    cache.put_node(builders.node("n1", zone="a"))
+    cache.assume(builders.pod("p", labels={"app": "db"}), "n1")
+    labelled = builders.pod("p", labels={"app": "db", builders.ZONE: "a"}, on="n1")
+    events = cache.put_pod(labelled)
+    assert [(each.kind, each.old is None, each.new is labelled) for each in events] == [
+        (ClusterEvent.POD_ADDED, True, True),
+        (ClusterEvent.POD_LABELS, False, True),
+    ]
+
+
 def test_a_pod_bound_by_somebody_else_while_in_flight_is_counted_there() -> None:
     cache = ClusterCache()
     cache.put_node(builders.node("n1"))

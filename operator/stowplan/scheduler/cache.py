@@ -102,7 +102,12 @@ class ClusterCache:
             return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),) if confirmed else NOTHING
         self.snapshot.remove_pod(pod.uid)
         self.snapshot.add_pod(pod)
-        return _pod_events(old, pod)
+        happened = _pod_events(old, pod)
+        if (
+            confirmed and old.node_name == pod.node_name
+        ):  # with other labels: the API server adds the zone to a bound pod
+            return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name), *happened)
+        return happened
 
     def remove_pod(self, uid: str) -> Events:
         """The pod is gone."""
