@@ -11,7 +11,7 @@ from tests.gangs.world import World
 from tests.profiles.world import EVERYTHING, policy
 
 from stowplan.framework.plugin import ProvisionClaim
-from stowplan.live.gangs import ALONE, GangPermit
+from stowplan.live.gangs import Alone, GangPermit
 from stowplan.scheduler.outcomes import Batch, Placed
 
 GONE = "gang default/ha"
@@ -129,6 +129,35 @@ async def test_a_gang_without_volumes_holds_up_nobody() -> None:
 
 
 async def test_a_pod_alone_waits_for_nobody() -> None:
-    assert await ALONE.ready("uid", None) is None
-    assert await ALONE.ready("uid", "no space") == "no space"
-    assert not ALONE.insists("uid")
+    permit = Alone()
+    assert await permit.ready("uid", None) is None
+    assert await permit.ready("uid", "no space") == "no space"
+    assert not permit.insists("uid")
+
+
+async def test_a_pod_alone_is_called_back() -> None:
+    permit = Alone()
+    assert permit.call_back("preempted")
+    assert await permit.ready("uid", None) == permit.failure == "preempted"
+
+
+async def test_a_gang_is_called_back_as_a_whole() -> None:
+    flight = Flight(decided())
+    first, second, third = flight.uids
+    tasks = [asyncio.ensure_future(flight.permit.ready(uid, None)) for uid in (first, second)]
+    assert await settle(tasks) == ["waits", "waits"]
+    for _ in range(2):  # for each member that is a victim
+        assert flight.permit.call_back("preempted by pod default/urgent")
+    said = f"{GONE}: preempted by pod default/urgent"
+    assert await settle(tasks) == [said, said]
+    assert await flight.permit.ready(third, None) == said
+    assert flight.stopped == 3
+
+
+async def test_a_gang_of_which_one_is_being_bound_is_not_called_back() -> None:
+    flight = Flight(decided())
+    tasks = flight.start()
+    assert await settle(tasks) == [None, "waits", "waits"]
+    assert not flight.permit.call_back("preempted")
+    flight.permit.settled(flight.uids[0], "")
+    assert await settle(tasks) == [None, None, None]

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.controlplane.api import Api, ApiFailure, condition, wait_until
 from tests.controlplane.nodes import HOSTNAME, ZONE, Manifest
+from tests.controlplane.storage import SELECTED_NODE
 from tests.live import objects
-from tests.live.conftest import OwnNode, OwnProcess
+from tests.live.conftest import OwnClass, OwnNode, OwnProcess
 from tests.live.objects import PATIENCE, pod_path, pods_path
+from tests.live.test_volumes import nothing_left, selected
 from tests.process import Replica
 
 pytestmark = pytest.mark.timeout(180)
@@ -251,6 +253,53 @@ async def test_a_required_rule_of_a_policy_is_not_broken(
     await objects.bound(api, namespace, "high")
     left = await names(api, namespace)
     assert left in ({"db-y1", "db-x1", "other", "high"}, {"db-y1", "db-x2", "other", "high"})
+    await api.delete(f"/apis/scheduling.k8s.io/v1/priorityclasses/{middle}")
+
+
+@pytest.mark.usefixtures("urgent")
+async def test_a_victim_that_waits_for_its_volume_is_called_back(
+    api: Api, namespace: str, own_node: OwnNode, own_class: OwnClass, stowplan: Replica
+) -> None:
+    """It is not bound yet, so it is not deleted but waits again, and its claim is free to go elsewhere."""
+    urgent = f"urgent-{namespace[-6:]}"
+    node = await own_node("n", cpu="1")
+    pool = await own_class("slow", nodes=[node], delay=3600)
+    await api.create(objects.claim(namespace, "data", pool))
+    low = await api.create(here(namespace, "low", claims=["data"]))
+    assert await selected(api, namespace, "data") == node
+    high = await api.create(here(namespace, "high", priorityClassName=urgent))
+    assert (await objects.bound(api, namespace, "high"))["spec"]["nodeName"] == node
+    event = await objects.event(api, low, "Preempted")
+    assert event["note"] == f"Preempted by pod {high['metadata']['uid']} on node {node} (before it was bound)"
+    await objects.unschedulable(api, namespace, "low", saying="Insufficient cpu")
+    left = await api.get(pod_path(namespace, "low"))
+    assert left["metadata"]["uid"] == low["metadata"]["uid"]
+    assert "deletionTimestamp" not in left["metadata"]
+    assert "DisruptionTarget" not in {each["type"] for each in left["status"]["conditions"]}
+    claim = await api.get(objects.claim_path(namespace, "data"))
+    assert SELECTED_NODE not in claim["metadata"].get("annotations", {})
+    await nothing_left(api, stowplan)
+
+
+async def test_a_victim_that_is_leaving_already_is_waited_for_and_nobody_else_goes(
+    api: Api, namespace: str, own_node: OwnNode, urgent: str, stowplan: Replica
+) -> None:
+    """Somebody has deleted it before: the pod gets its node, without another eviction."""
+    for name in ("n1", "n2"):
+        await own_node(name, cpu="1")
+    await running(api, namespace, "low", hold=True)
+    middle = f"middle-{namespace[-6:]}"
+    await priority_class(api, namespace, middle, value=500)
+    await running(api, namespace, "other", priorityClassName=middle)
+    await api.delete(pod_path(namespace, "low"))
+    gone = await leaving(api, namespace, "low")
+    await api.create(here(namespace, "high", priorityClassName=urgent))
+    assert await nominated(api, namespace, "high") == gone["spec"]["nodeName"]
+    victim = await api.get(pod_path(namespace, "low"))
+    assert "DisruptionTarget" not in {each["type"] for each in victim["status"]["conditions"]}
+    await let_go(api, namespace, "low")
+    assert (await objects.bound(api, namespace, "high"))["spec"]["nodeName"] == gone["spec"]["nodeName"]
+    assert await names(api, namespace) == {"other", "high"}
     await api.delete(f"/apis/scheduling.k8s.io/v1/priorityclasses/{middle}")
 
 

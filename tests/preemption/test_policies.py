@@ -166,6 +166,19 @@ def test_a_quorum_set_has_a_budget_that_preemption_does_not_overrun() -> None:
     assert Crowd(nodes, running, budgets=budgets, clusters=[orders(3, quorum=False)]).victims(urgent())
 
 
+# ---------------------------------------------------------------- gangs
+
+
+def test_a_member_of_a_gang_is_a_victim_like_any_other() -> None:
+    """One of them goes, whatever becomes of the others; a budget for the gang makes them the last choice."""
+    gang = [policy(selector=ONLY_DB, gang={"minMember": 2})]
+    nodes = [node(name, cpu="1") for name in ("n1", "n2", "n3")]
+    running = [member("db-1", "n1"), member("db-2", "n2"), member("job", "n3", 50, {"app": "job"})]
+    assert Crowd(nodes, running, policies=gang).victims(urgent())[1] in (["db-1"], ["db-2"])
+    budgets = [budget("whole", selector(DB), allowed=0)]
+    assert Crowd(nodes, running, policies=gang, budgets=budgets).victims(urgent()) == ("n3", ["job"])
+
+
 # ---------------------------------------------------------------- preemption: Never
 
 

@@ -204,7 +204,7 @@ class _Process:
     ) -> None:
         """Schedules and reconciles until cancelled."""
         told = reporter.Reporter(api, recorder)
-        evicting = evictor.Evictor(api, recorder, self._carried_out)
+        evicting = evictor.Evictor(api, recorder, self._carried_out, self._call_back)
         volumes = prebind.PreBinder(
             api,
             self._board.scheduler.cache.snapshot,
@@ -318,6 +318,9 @@ class _Process:
     def _carried_out(self, uid: str, done: bool) -> None:
         self._board.scheduler.carried_out(uid, CLOCK(), done=done)
         self._wake()
+
+    def _call_back(self, uid: str, reason: str) -> bool:
+        return self._loop is not None and self._loop.call_back(uid, reason)
 
     def _wake(self) -> None:
         if self._loop is not None:

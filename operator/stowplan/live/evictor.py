@@ -5,8 +5,12 @@ and is then deleted gracefully: it has its grace period, and whoever made it lea
 nomination of the pod itself is written by the reporter, together with its condition. Everything can be stopped after
 any write: whoever comes next finds the nomination, victims that are leaving, or a pod that still fits nowhere.
 
-Source: kubernetes v1.36.3 ``pkg/scheduler/framework/preemption/executor.go``. Unlike there, a victim whose own bind is
-still under way is deleted, too.
+A victim that is only on its way to the node, because its volume is being made or its gang is not complete, is called
+back instead and waits for another node; as there is nobody to be told, it is not deleted. One whose bind has been sent
+is deleted: either it is gone before it is bound, or it leaves like any other.
+
+Source: kubernetes v1.36.3 ``pkg/scheduler/framework/preemption/executor.go`` (``NewExecutor``: waiting pods, pods in
+PreBind, all others).
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class Evictor:
         api: where to write.
         recorder: for the events.
         done: told, for each pod that room is made for, its uid and whether all its victims have been asked to leave.
+        call_back: given the uid of a victim and a reason, has it give up its node if it is not about to be bound, and
+            says whether it does.
         workers: pods that room is made for at a time.
     """
 
@@ -50,12 +56,14 @@ class Evictor:
         api: session.Api,
         recorder: events.Recorder,
         done: Callable[[str, bool], None],
+        call_back: Callable[[str, str], bool],
         *,
         workers: int = 4,
     ) -> None:
         self._api = api
         self._recorder = recorder
         self._done = done
+        self._call_back = call_back
         self._workers = workers
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
 
@@ -100,6 +108,10 @@ class Evictor:
     async def _evict(self, victim: PodInfo, job: _Job) -> bool:
         pod, node = job.pod, job.promise.node
         target = reference(victim)
+        if self._call_back(victim.uid, f"preempted by pod {pod.key}"):
+            log.info("preempted before it was bound", victim=victim.key, pod=pod.key, node=node)
+            self._recorder.preempted(target, reference(pod), f"{node} (before it was bound)")
+            return True
         message = f"{pod.scheduler_name}: preempting to accommodate a higher priority pod"
         try:
             condition = objects.PodCondition("DisruptionTarget", "True", REASON, message)

@@ -49,6 +49,9 @@ class Permit(Protocol):
     def insists(self, pod: str) -> bool:
         """Whether a refused bind of the pod is worth another try with its room still held."""
 
+    def call_back(self, reason: str) -> bool:
+        """Has those who wait give up their nodes; False where it is too late for that."""
+
     def settled(self, pod: str, failure: str) -> None:
         """The pod is bound, or ("" unless so) why not; to be said once for every pod in the end."""
 
@@ -57,11 +60,18 @@ class Alone:
     """The permit of a pod that waits for nobody."""
 
     holds = False
-    failure = ""
+
+    def __init__(self) -> None:
+        self.failure = ""
 
     async def ready(self, pod: str, refused: str | None) -> str | None:
         """At once."""
-        return refused
+        return refused or self.failure or None
+
+    def call_back(self, reason: str) -> bool:
+        """As long as the pod's volumes are being made."""
+        self.failure = reason
+        return True
 
     def insists(self, pod: str) -> bool:
         """Another node may do."""
@@ -69,9 +79,6 @@ class Alone:
 
     def settled(self, pod: str, failure: str) -> None:
         """Of interest to nobody."""
-
-
-ALONE: Final = Alone()
 
 
 class GangPermit:
@@ -124,6 +131,12 @@ class GangPermit:
     def insists(self, pod: str) -> bool:
         """Once others are bound."""
         return self._open.is_set() and pod != self._first and not self.failure
+
+    def call_back(self, reason: str) -> bool:
+        """All members, until the first of them is bound."""
+        if not self._prepared.is_set():
+            self._fail(f"{self._group.name}: {reason}")
+        return bool(self.failure)
 
     def settled(self, pod: str, failure: str) -> None:
         """Lets the others follow the first, or give up with it."""

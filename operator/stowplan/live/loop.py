@@ -84,11 +84,20 @@ class SchedulingLoop:
         self._chance = chance
         self._solver = gangs.Solver(clock)
         self._wake = asyncio.Event()
+        self._preparing: dict[str, tuple[Placed, gangs.Permit]] = {}
         self.in_flight = 0
 
     def wake(self) -> None:
         """There may be something to do."""
         self._wake.set()
+
+    def call_back(self, uid: str, reason: str) -> bool:
+        """Has a pod that is on its way to a node wait again; False where it is not, or is about to be bound."""
+        placed, permit = self._preparing.get(uid, (None, None))
+        if placed is None or permit is None or not permit.call_back(reason):
+            return False
+        self._prebinder.look((placed,))
+        return True
 
     @property
     def busy(self) -> bool:
@@ -141,7 +150,7 @@ class SchedulingLoop:
                 self._together(outcome, tasks, started)
             case Placed():
                 self._observer.algorithm(self._clock() - started)
-                self._placed(outcome, tasks, started, gangs.ALONE)
+                self._placed(outcome, tasks, started, gangs.Alone())
         return True
 
     def _placed(self, placed: Placed, tasks: asyncio.TaskGroup, started: float, permit: gangs.Permit) -> None:
@@ -154,7 +163,7 @@ class SchedulingLoop:
             self._unplaced(unplaced, started)
         if batch.placed:
             self._observer.algorithm(self._clock() - started)
-        permit: gangs.Permit = gangs.ALONE
+        permit: gangs.Permit | None = None
         if batch.group.strict and batch.placed:
             self._scheduler.roster.binding.add(batch.group)
             done = functools.partial(self._gang_done, batch.group)
@@ -162,7 +171,7 @@ class SchedulingLoop:
         elif batch.group.strict and batch.unplaced:
             self._observer.gang("waiting")
         for placed in batch.placed:
-            self._placed(placed, tasks, started, permit)
+            self._placed(placed, tasks, started, permit or gangs.Alone())
         if batch.question is not None:
             tasks.create_task(self._ask(batch.question, tasks))
 
@@ -213,9 +222,11 @@ class SchedulingLoop:
             if placed.writes or permit.holds:
                 self.in_flight -= 1  # provisioning takes its time and must not hold up other pods
                 flying = False
+                self._preparing[pod.uid] = placed, permit
                 self._wake.set()
             refused = await self._prebinder.run(placed, permit) if placed.writes else None
             refused = await permit.ready(pod.uid, refused)
+            self._preparing.pop(pod.uid, None)
             if refused is not None:
                 failure = refused
                 self._undo(placed, refused, started)
@@ -229,6 +240,7 @@ class SchedulingLoop:
                 failure = "it is gone"
             self._conclude(placed, settled, started)
         finally:
+            self._preparing.pop(pod.uid, None)
             permit.settled(pod.uid, failure)
             if flying:
                 self.in_flight -= 1
