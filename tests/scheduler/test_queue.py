@@ -28,7 +28,7 @@ class Alone:
     def key(self, pod: PodInfo) -> str:
         return pod.uid
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         return True
 
 
@@ -42,7 +42,7 @@ class Alike:
     def key(self, pod: PodInfo) -> int:
         return pod.priority
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         return event.node in self.room
 
 

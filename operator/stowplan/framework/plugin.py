@@ -212,3 +212,8 @@ def requeue_on(plugin: Plugin) -> frozenset[events.ClusterEvent]:
     """The events that can help a pod that the plugin rejected."""
     found: frozenset[events.ClusterEvent] = getattr(plugin, "requeue_on", events.ALL)
     return found
+
+
+def only_here(plugin: Plugin) -> str:
+    """The name of a plugin that judges each node by itself, so that what happens on one changes no other; else ""."""
+    return plugin.name if getattr(plugin, "alone", False) or getattr(plugin, "static", False) else ""

@@ -36,8 +36,16 @@ class Remedy(Protocol):
     def key(self, pod: PodInfo) -> Hashable:
         """Equal for pods that the same events help."""
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
-        """Whether an event of one of the ``kinds`` may help the pod; False is certain."""
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
+        """Whether an event of one of the ``kinds`` may help the pod; False is certain.
+
+        Args:
+            pod: waits.
+            event: may help.
+            nodes: the cluster as it is now.
+            barred_by: the plugin that bars the pod from the event's node, as was last found: whatever those say that
+                judge a node by itself, it does not help before that one says so, too.
+        """
 
 
 class PluginRemedy:
@@ -51,12 +59,14 @@ class PluginRemedy:
 
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         plugins = tuple(plugins)
-        self._hints: dict[ClusterEvent, tuple[Hint, ...]] = {
-            kind: tuple(_hint(each) for each in plugins if kind in plugin_api.requeue_on(each)) for kind in ClusterEvent
-        }
+        self._hints: dict[ClusterEvent, tuple[tuple[str, Hint], ...]] = {
+            kind: tuple((plugin_api.only_here(each), _hint(each)) for each in plugins
+                        if kind in plugin_api.requeue_on(each))
+            for kind in ClusterEvent
+        }  # fmt: skip
         self._alike = tuple(_likeness(each) if isinstance(each, Alike) else _itself for each in plugins)
         if not plugins:
-            self._hints[ClusterEvent.NODE_ADDED] = (_always,)
+            self._hints[ClusterEvent.NODE_ADDED] = (("", _always),)
         self.kinds = frozenset(kind for kind, hints in self._hints.items() if hints) | {ClusterEvent.POLICY}
 
     def key(self, pod: PodInfo) -> Hashable:
@@ -64,9 +74,11 @@ class PluginRemedy:
         alike = tuple([each(pod) for each in self._alike])
         return (pod.priority, pod.preemption_policy, alike)
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Whether any of the plugins says so; a hint that raises says yes."""
-        for hint in self._hints[event.kind]:
+        for here, hint in self._hints[event.kind]:
+            if barred_by and here and here != barred_by:
+                continue
             try:
                 if hint(pod, event, nodes):
                     return True
@@ -84,7 +96,7 @@ class Anything:
         """Each pod is tried by itself."""
         return pod.uid
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Always."""
         return True
 

@@ -76,7 +76,7 @@ class Diagnosis:
         after: why nothing could be done about it either, see ``framework.postfilter``; "" where nobody tried.
     """
 
-    __slots__ = ("after", "failed", "plugins", "reasons", "refusal", "total", "unresolvable")
+    __slots__ = ("_found", "after", "failed", "plugins", "reasons", "refusal", "total", "unresolvable")
 
     def __init__(self, total: int, verdicts: Iterable[Verdict], *, among: Mask | None = None) -> None:
         self.total = total
@@ -86,6 +86,7 @@ class Diagnosis:
         self.failed = False
         self.unresolvable: Mask = np.zeros(total, dtype=np.bool_)
         self.after = ""
+        self._found: list[tuple[str, Mask]] = []
         self.add(verdicts, among=np.ones(total, dtype=np.bool_) if among is None else among)
 
     def add(self, verdicts: Iterable[Verdict], *, among: Mask) -> None:
@@ -104,6 +105,13 @@ class Diagnosis:
             self.reasons[reason] = self.reasons.get(reason, 0) + count
         self.plugins |= other.plugins
         self.unresolvable |= other.unresolvable
+        self._found += other._found
+
+    def barred_by(self, row: int) -> str:
+        """The plugin that rejects a node in a way that evicting pods cannot help; "" where none does."""
+        if not self.unresolvable[row]:
+            return ""
+        return next((plugin for plugin, hit in self._found if hit[row]), "")
 
     def _refuse(self, plugin: str, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -121,6 +129,7 @@ class Diagnosis:
                 self.plugins[verdict.plugin] = None
                 if reject.resolution is UNRESOLVABLE:
                     self.unresolvable |= hit
+                self._found.append((verdict.plugin, hit))
                 after = after & ~hit
         return after
 

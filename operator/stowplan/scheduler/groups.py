@@ -196,7 +196,7 @@ class Together:
         """The group."""
         return self._group
 
-    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Whether it may help any member."""
         return event.once(self._alike, lambda: self._helps_any(event, nodes))
 

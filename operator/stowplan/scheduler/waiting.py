@@ -81,7 +81,9 @@ class Group:
 
     def helped(self, event: Happening, nodes: Snapshot) -> bool:
         """Whether an event may help the pods that sleep here."""
-        return event.kind in self.remedy.kinds and self.remedy.helps(self._any(), event, nodes)
+        if event.kind not in self.remedy.kinds:
+            return False
+        return self.remedy.helps(self._any(), event, nodes, self._barred_by(event, nodes))
 
     def note(self, event: Happening) -> None:
         """Something happened while a pod knocks; it is judged when it is known whether that one got a node."""
@@ -90,6 +92,13 @@ class Group:
             self.knock.events.append(event)
         else:
             self.knock.surely = True
+
+    def _barred_by(self, event: Happening, nodes: Snapshot) -> str:
+        """The plugin that bars these pods from the node of an event for good, as far as is known."""
+        row = nodes.row_of.get(event.node)
+        if row is None or self.diagnosis is None or self.layout != nodes.layout:
+            return ""
+        return self.diagnosis.barred_by(row)
 
     def _any(self) -> PodInfo:
         return next(iter(self.pods.values())).pod
