@@ -14,15 +14,16 @@ from tests.kube.proxy import Proxy
 from tests.kube.running import running
 
 from stowplan.kube import events, session
-from stowplan.model.objects import ObjectMeta, Pod
+from stowplan.model.objects import ObjectMeta, Pod, PodSpec
 
 Clock = Callable[[], float]
 
 pytestmark = pytest.mark.e2e
 
 
-def pod(namespace: str, name: str = "db-0") -> Pod:
-    return Pod(metadata=ObjectMeta(namespace=namespace, name=name, uid=f"uid-of-{name}"))
+def pod(namespace: str, name: str = "db-0", *, scheduler: str = "stowplan") -> Pod:
+    metadata = ObjectMeta(namespace=namespace, name=name, uid=f"uid-of-{name}")
+    return Pod(metadata=metadata, spec=PodSpec(scheduler_name=scheduler))
 
 
 def recorder(
@@ -70,6 +71,19 @@ async def test_scheduled_and_failed_look_like_kube_schedulers(
     assert (one.sent, one.dropped) == (2, 0)
     described = await asyncio.to_thread(control_plane.kubectl, "events", "-n", namespace)
     assert f"Successfully assigned {namespace}/db-0 to node-1" in described
+
+
+async def test_what_happens_to_a_pod_is_reported_by_its_own_scheduler(kube: session.Api, namespace: str) -> None:
+    one = recorder(kube)
+    other = pod(namespace, scheduler="other-profile")
+    async with running(one):
+        one.failed_scheduling(other, "no node")
+        one.scheduled(other, "node-1")
+        one.preempted(pod(namespace, "victim"), other, "node-1")
+        await one.drain(10)
+
+    listed = await kube.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", dict[str, Any])
+    assert [item["reportingController"] for item in listed["items"]] == 3 * ["other-profile"]
 
 
 async def test_repeats_become_one_event_with_a_count(kube: session.Api, namespace: str) -> None:

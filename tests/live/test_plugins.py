@@ -114,6 +114,10 @@ async def test_each_pod_is_placed_by_the_plugins_of_its_scheduler_name(
     assert replica.metric("scheduler_schedule_attempts_total", profile=f"{name}-picky", result="scheduled") == 2
     assert replica.metric("scheduler_schedule_attempts_total", profile=f"{name}-plain", result="scheduled") == 1
     assert replica.metric("scheduler_unschedulable_pods", plugin="DiskType", profile=f"{name}-picky") == 1
+    for pod, reason, profile in (("b", "Scheduled", "picky"), ("c", "FailedScheduling", "picky"),
+                                 ("d", "Scheduled", "plain")):  # fmt: skip
+        there = await api.get(objects.pod_path(namespace, pod))
+        assert (await objects.event(api, there, reason))["reportingController"] == f"{name}-{profile}"
 
 
 async def test_a_pod_that_waits_is_woken_by_a_node_that_the_plugin_likes(

@@ -38,7 +38,11 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What happened: ``type`` is Normal or Warning; ``related`` is another object that has a part in it."""
+    """What happened: ``type`` is Normal or Warning; ``related`` is another object that has a part in it.
+
+    Attributes:
+        controller: who reports it; "" for the one that all of them have in common.
+    """
 
     subject: Subject
     type: str
@@ -46,6 +50,7 @@ class Report:
     action: str
     note: str
     related: Subject | None = None
+    controller: str = ""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -83,7 +83,8 @@ class Recorder:
 
     Args:
         api: where to.
-        controller: who reports, for example ``stowplan.dev/scheduler`` or a scheduler's name.
+        controller: who reports what is about no pod's scheduling, for example ``stowplan.dev/operator``; what is, is
+            reported by the pod's own scheduler name, one of several that a process may have.
         instance: which process of it (at most 128 characters).
         busy: whether something more urgent keeps the API server busy.
         rate: events per second at most while it is.
@@ -128,7 +129,9 @@ class Recorder:
         """Events that were not made since their object had too many."""
         return self._log.suppressed
 
-    def record(self, subject: Subject, *, type_: str, reason: str, action: str, note: str) -> None:
+    def record(
+        self, subject: Subject, *, type_: str, reason: str, action: str, note: str, controller: str = ""
+    ) -> None:
         """Note an event; returns at once.
 
         Args:
@@ -137,8 +140,11 @@ class Recorder:
             reason: why, one CamelCase word.
             action: what was being done, one CamelCase word.
             note: for people; cut to 1 KiB.
+            controller: who reports it; "" for the recorder's own.
         """
-        report = Report(subject=subject, type=type_, reason=reason, action=action, note=shortened(note))
+        report = Report(
+            subject=subject, type=type_, reason=reason, action=action, note=shortened(note), controller=controller
+        )
         entry = self._log.record(report, self._clock())
         if entry is not None:
             self._enqueue(entry)
@@ -146,12 +152,18 @@ class Recorder:
     def scheduled(self, pod: objects.Pod, node: str) -> None:
         """A pod was bound, which happens to it once; in kube-scheduler's words."""
         note = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
-        report = Report(subject=pod_subject(pod), type=NORMAL, reason="Scheduled", action="Binding", note=note)
+        report = Report(
+            subject=pod_subject(pod), type=NORMAL, reason="Scheduled", action="Binding", note=note,
+            controller=pod.spec.scheduler_name,
+        )  # fmt: skip
         self._enqueue(self._log.single(report, self._clock()))
 
     def failed_scheduling(self, pod: objects.Pod, message: str) -> None:
         """A pod fits nowhere (``0/3 nodes are available: ...``), or its bind failed; in kube-scheduler's words."""
-        self.record(pod_subject(pod), type_=WARNING, reason="FailedScheduling", action="Scheduling", note=message)
+        self.record(
+            pod_subject(pod), type_=WARNING, reason="FailedScheduling", action="Scheduling", note=message,
+            controller=pod.spec.scheduler_name,
+        )  # fmt: skip
 
     def preempted(self, victim: objects.Pod, pod: objects.Pod, node: str) -> None:
         """A pod was evicted so that another one fits on its node; in kube-scheduler's words."""
@@ -163,6 +175,7 @@ class Recorder:
             action="Preempting",
             note=note,
             related=pod_subject(pod),
+            controller=pod.spec.scheduler_name,
         )
         self._enqueue(self._log.single(report, self._clock()))
 
@@ -265,7 +278,7 @@ class Recorder:
             kind="Event",
             metadata=_Metadata(entry.name, namespace),
             event_time=_time(entry.first),
-            reporting_controller=self._controller,
+            reporting_controller=report.controller or self._controller,
             reporting_instance=self._instance,
             type=report.type,
             reason=report.reason,

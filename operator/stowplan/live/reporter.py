@@ -26,7 +26,7 @@ def reference(pod: PodInfo, *, nominated: str = "") -> objects.Pod:
     if pod.scheduled_message:
         conditions.append(_unschedulable(pod.scheduled_message))
     status = objects.PodStatus(conditions=conditions, nominated_node_name=nominated)
-    return objects.Pod(metadata=meta, status=status)
+    return objects.Pod(metadata=meta, spec=objects.PodSpec(scheduler_name=pod.scheduler_name), status=status)
 
 
 def _unschedulable(message: str) -> objects.PodCondition:
