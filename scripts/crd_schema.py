@@ -50,6 +50,9 @@ def _node(source: Schema, definitions: Schema) -> Schema:
         node["enum"] = [flat["const"]]
     if node.get(INT_OR_STRING):
         node.pop("type", None)
+        if "pattern" in node:  # as a rule with a message: a pattern is all that the API server would say
+            rule = f"type(self) == int || self.matches(r'{node.pop('pattern')}')"
+            node["x-kubernetes-validations"] = [{"rule": rule, "message": f"must be {flat['wanted']}"}]
     if "items" in flat:
         node["items"] = _node(_mapping(flat["items"]), definitions)
     if "properties" in flat:

@@ -139,7 +139,7 @@ REFUSED = [
             "tolerationSeconds needs the effect NoExecute", changes={"nodes.tolerations[0].effect": "NoSchedule"}),
     _policy("with podsPerNode 0", "spec.nodes.limits.podsPerNode", changes={"nodes.limits.podsPerNode": 0}),
     *(
-        _policy(f"with utilization {value!r}", "spec.nodes.limits.utilization.cpu",
+        _policy(f"with utilization {value!r}", "spec.nodes.limits.utilization",
                 changes={"nodes.limits.utilization.cpu": value})
         for value in ("0", "0.0", "1.1", "-0.5", "70%", "", 0, 2, 0.7)
     ),

@@ -278,8 +278,8 @@ class IntOrString:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Add the mark."""
-        return {**handler(schema), "x-kubernetes-int-or-string": True}
+        """Add the mark, and what users are told in place of a pattern."""
+        return {**handler(schema), "x-kubernetes-int-or-string": True, "wanted": self.wanted}
 
 
 Quantity = Annotated[
