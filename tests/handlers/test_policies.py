@@ -24,12 +24,13 @@ class Controller:
 
     def __init__(self, client: CountingApi, world: FixedWorld) -> None:
         self.client = client
+        self.recorder = events.Recorder(client, controller="stowplan.dev/operator", instance="test", busy=lambda: False)
         self.told: list[tuple[set[str], set[str]]] = []
         self.policies = PolicyController(
             client,
             world,
             Bridge(asyncio.get_running_loop()),
-            events.Recorder(client, controller="stowplan.dev/operator", instance="test", busy=lambda: False),
+            self.recorder,
             now=now,
             on_change=self._changed,
             resync=60,
@@ -107,6 +108,31 @@ async def test_the_status_says_what_the_scheduling_loop_counts_and_is_written_on
     await controller.refresh(room)
     await controller.policies.tell(f"{room}/ha")
     assert len(controller.client.writes) == written
+
+
+async def test_what_is_wrong_with_a_policy_is_told_once_in_events_and_so_is_its_end(
+    controller: Controller, world: FixedWorld, quiet_api: Api, room: str
+) -> None:
+    await quiet_api.create(manifest(room))
+    await controller.refresh(room)
+    uneven = DomainStatus(rule="even", domain="zone", counts={"a": 3, "b": 1}, skew=2, violated=True)
+    bad = PolicyFacts(domains=(uneven,), overridden_by=("other",), doubts=("minDomains is odd",))
+    sending = asyncio.create_task(controller.recorder.run())
+    try:
+        for facts in (PolicyFacts(), bad, bad, PolicyFacts()):
+            world.known = facts
+            await controller.policies.tell(f"{room}/ha")
+    finally:
+        await controller.recorder.drain(5)
+        sending.cancel()
+    told = await quiet_api.list(f"/apis/events.k8s.io/v1/namespaces/{room}/events")
+    assert sorted((each["type"], each["reason"], each["note"]) for each in told) == [
+        ("Normal", "NoViolations", "running pods break no rule"),
+        ("Warning", "Overridden", "pods that this policy selects are governed by other"),
+        ("Warning", "QuestionableSpec", "minDomains is odd"),
+        ("Warning", "RulesViolated", "running pods break even"),
+    ]
+    assert {each["regarding"]["name"] for each in told} == {"ha"}
 
 
 async def test_counts_of_domains_that_are_gone_leave_the_status(

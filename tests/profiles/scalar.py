@@ -12,7 +12,8 @@ Labels = Mapping[str, str]
 HARD = frozenset({"NoSchedule", "NoExecute"})
 
 
-def _selects(selector: common.LabelSelector | None, labels: Labels) -> bool:
+def selects(selector: common.LabelSelector | None, labels: Labels) -> bool:
+    """Whether a selector takes pods with these labels; None takes all."""
     if selector is None:
         return True
     for each in selector.match_expressions:
@@ -61,7 +62,7 @@ class Twin:
         return {node.metadata.name for node in self._nodes if all(test(node, pod) for test in tests)}
 
     def _governed(self, pod: objects.Pod) -> bool:
-        return pod.metadata.namespace == "default" and _selects(self._spec.selector, pod.metadata.labels)
+        return pod.metadata.namespace == "default" and selects(self._spec.selector, pod.metadata.labels)
 
     def _same_cluster(self, one: objects.Pod, other: objects.Pod) -> bool:
         return one.metadata.labels.get(common.LABEL_CLUSTER) == other.metadata.labels.get(common.LABEL_CLUSTER)
@@ -131,8 +132,8 @@ class Twin:
                 ],
             )
             return not any(
-                (_selects(rule.pods, mine) and _selects(others, labels))
-                or (_selects(others, mine) and _selects(rule.pods, labels))
+                (selects(rule.pods, mine) and selects(others, labels))
+                or (selects(others, mine) and selects(rule.pods, labels))
                 for labels in theirs
             )
 
@@ -147,9 +148,9 @@ class Twin:
                 for each in self._nodes
                 if key in each.metadata.labels
                 for other in self._on(each)
-                if other.metadata.namespace == "default" and _selects(rule.with_, other.metadata.labels)
+                if other.metadata.namespace == "default" and selects(rule.with_, other.metadata.labels)
             }
-            if not found and _selects(rule.with_, pod.metadata.labels):
+            if not found and selects(rule.with_, pod.metadata.labels):
                 return key in node.metadata.labels
             return node.metadata.labels.get(key) in found
 

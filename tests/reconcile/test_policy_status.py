@@ -53,6 +53,17 @@ def test_the_conditions_when(facts: PolicyFacts, expected: dict[str, str], summa
     assert told.summary.reason == summary
 
 
+def test_a_doubt_is_told_and_keeps_the_policy_in_force() -> None:
+    told = status(policy(), PolicyFacts(doubts=("this is odd: mend it", "and that")), NOW)
+    accepted, *_, ready = told.conditions
+    assert (accepted.status, accepted.reason) == ("True", "QuestionableSpec")
+    assert accepted.message == "this is odd: mend it; and that"
+    assert ready.status == "True"
+    assert told.summary.reason == "QuestionableSpec"
+    worse = status(policy(), PolicyFacts(doubts=("odd",), overridden_by=("other",)), NOW)
+    assert worse.summary.reason == "Overridden"
+
+
 def test_pods_and_violations_are_counted_and_violated_rules_come_first() -> None:
     facts = PolicyFacts(
         pods=PodCounts(governed=9, bound=8, pending=1),

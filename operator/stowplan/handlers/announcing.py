@@ -1,7 +1,7 @@
-"""Kubernetes events about StatefulClusters: what was done to the members, and when a cluster turned well or unwell.
+"""Kubernetes events: what was done to the members of a cluster, and when a cluster or policy turned well or unwell.
 
-Called by ``clusters`` and its ``executor``. Nothing is said about what stays as it is, so at rest there are no events;
-``kube.events`` counts repeats instead of telling them anew, and cuts floods.
+Called by ``clusters`` and its ``executor``, and by ``policies``. Nothing is said about what stays as it is, so at rest
+there are no events; ``kube.events`` counts repeats instead of telling them anew, and cuts floods.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from stowplan.api import cluster as api
-from stowplan.api import common, conditions
+from stowplan.api import common, conditions, policy, policy_status
 from stowplan.kube import eventlog, events
 from stowplan.reconcile import actions, plan
+from stowplan.reconcile.policy_status import QUESTIONABLE
 
 MEMBERS: Final = frozenset({"Pod", "PersistentVolumeClaim"})
 """Kinds whose coming and going is told: the rest follows from the spec."""
@@ -66,3 +67,31 @@ class Announcer:
 
     def _tell(self, type_: str, reason: str, action: str, note: str) -> None:
         self._recorder.record(self._subject, type_=type_, reason=reason, action=action, note=note)
+
+
+def tell_of_policy(
+    recorder: events.Recorder, old: policy.SchedulingPolicy, new: policy_status.SchedulingPolicyStatus
+) -> None:
+    """The status of a policy has changed: tells what is wrong with it now, and when running pods keep its rules again.
+
+    Args:
+        recorder: sends the events.
+        old: the policy with the status that it had.
+        new: the status that it has.
+    """
+    meta = old.metadata
+    subject = eventlog.Subject(
+        api_version=common.API_VERSION, kind=policy.KIND, namespace=meta.namespace, name=meta.name, uid=meta.uid
+    )
+
+    def tell(type_: str, said: common.Condition) -> None:
+        recorder.record(subject, type_=type_, reason=said.reason, action=said.type, note=said.message)
+
+    for kind, well in ((policy.ACCEPTED, "True"), (policy.SATISFIED, "True"), (policy.CONFLICTED, "False")):
+        before, after = conditions.find(old.status.conditions, kind), conditions.find(new.conditions, kind)
+        if after is None or (before is not None and (before.reason, before.message) == (after.reason, after.message)):
+            continue
+        if after.status != well or after.reason == QUESTIONABLE:
+            tell(events.WARNING, after)
+        elif kind == policy.SATISFIED and before is not None and before.status != well:
+            tell(events.NORMAL, after)

@@ -289,7 +289,7 @@ class _Inside:
     def _build(self, api: session.Api, recorder: events.Recorder) -> None:
         resync = self._owner.timing.resync
         self._policies = PolicyController(
-            api, self._owner.world, self._bridge, now=self._owner.now, on_change=self._changed, resync=resync
+            api, self._owner.world, self._bridge, recorder, now=self._owner.now, on_change=self._changed, resync=resync
         )
         observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
         controller = ClusterController(api, observer, recorder, now=self._owner.now, resync=resync)
@@ -307,9 +307,11 @@ class _Inside:
 
     def _hear(self, plural: str, key: str) -> None:
         """Kopf says that an object is new, has another generation, or is gone."""
-        self._everything.wake(EVERYTHING)
         if plural == cluster.PLURAL:
+            self._everything.wake(EVERYTHING)
             self._wake_clusters([key])
+        else:
+            self._everything.wake(EVERYTHING, after=0)  # every moment counts: its pods may be on their way
 
     def _stirred(self, changes: list[ledger.Event[objects.KubeObject]]) -> None:
         """Services have changed; that of a cluster has its name."""
@@ -318,7 +320,8 @@ class _Inside:
     def _changed(self, policies: set[str], clusters: set[str]) -> None:
         """The policies in force are others, or the clusters are; members wait for the policies they need."""
         self._synced.set()
-        self._wake_statuses(policies)
+        concerned = {key.partition("/")[0] for key in policies | clusters}  # who governs a pod is a matter of them all
+        self._wake_statuses(key for key in self._policies.policies if key.partition("/")[0] in concerned)
         namespaces = {key.partition("/")[0] for key in policies}
         governed = {key for key in self._policies.clusters if key.partition("/")[0] in namespaces}
         self._wake_clusters(clusters | governed)

@@ -19,9 +19,10 @@ from stowplan.api import base, common
 from stowplan.api import cluster as cluster_api
 from stowplan.api import policy as api
 from stowplan.errors import InvalidObject, NotFound
+from stowplan.handlers import announcing
 from stowplan.handlers.observer import CLUSTERS, Json
 from stowplan.handlers.world import Bridge, World
-from stowplan.kube import resources, session
+from stowplan.kube import events, resources, session
 from stowplan.model import objects
 from stowplan.reconcile import policy_status
 
@@ -47,6 +48,7 @@ class PolicyController:
         client: the API server.
         world: the scheduling loop.
         bridge: the way into its event loop.
+        recorder: sends the events.
         now: the time, UTC.
         on_change: told after each refresh which policies and clusters are new, changed or gone, by key.
         resync: seconds after which all is looked at although nothing has changed.
@@ -61,6 +63,7 @@ class PolicyController:
         client: session.Api,
         world: World,
         bridge: Bridge,
+        recorder: events.Recorder,
         *,
         now: Callable[[], datetime],
         on_change: Callable[[set[str], set[str]], None],
@@ -69,6 +72,7 @@ class PolicyController:
         self._api = client
         self._world = world
         self._bridge = bridge
+        self._recorder = recorder
         self._now = now
         self._on_change = on_change
         self._resync = resync
@@ -127,6 +131,7 @@ class PolicyController:
             await self._api.patch(POLICIES.path(meta.namespace, meta.name, "status"), body, msgspec.Raw, repeat=True)
         except NotFound:
             return None
+        announcing.tell_of_policy(self._recorder, policy, new)
         if self.policies.get(key) is policy:
             self.policies[key] = policy.model_copy(update={"status": new})
         return self._resync

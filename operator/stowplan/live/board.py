@@ -106,7 +106,9 @@ class PolicyBoard:
         nodes = self.scheduler.cache.snapshot
         if self.policies.tried(key):
             shadow = self.scheduler.trials.told(key, nodes, self._backlog)
-            return PolicyFacts(shadow=shadow, error=self.policies.problems.get(key, ""))
+            return PolicyFacts(
+                shadow=shadow, error=self.policies.problems.get(key, ""), doubts=self.policies.doubts(key, nodes)
+            )
         rows = self.policies.report(key, nodes)
         everybody = Governed(key, cluster=None)
         bound = nodes.counter(everybody).total
@@ -117,6 +119,7 @@ class PolicyBoard:
             domains=tuple(rows),
             overridden_by=tuple(sorted(conflicts.get(key, ()))),
             error=self.policies.problems.get(key, ""),
+            doubts=self.policies.doubts(key, nodes),
         )
 
     def bound(self, placed: Placed) -> None:

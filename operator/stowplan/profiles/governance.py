@@ -109,7 +109,7 @@ class Governance:
             self._collide(self._selected_by(cls) if not self._named(cls) else (), found)
         for policies in self._selecting.values():
             for at, loser in enumerate(policies):
-                winner = next((each for each in policies[:at] if _covers(each.selector, loser.selector)), None)
+                winner = next((each for each in policies[:at] if covers(each.selector, loser.selector)), None)
                 if winner is not None:
                     self._collide((winner, loser), found)
         return {loser: frozenset(winners) for loser, winners in found.items()}
@@ -165,7 +165,7 @@ def _selecting(table: Mapping[str, Sequence[CompiledPolicy]], cls: PodClass) -> 
             yield each
 
 
-def _covers(broad: Selector | None, narrow: Selector | None) -> bool:
+def covers(broad: Selector | None, narrow: Selector | None) -> bool:
     """Whether whatever the narrow selector matches plainly matches the broad one: the same requirements, or fewer."""
     if broad is None or narrow is None or broad.requirements is None or narrow.requirements is None:
         return False

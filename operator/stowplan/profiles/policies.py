@@ -22,7 +22,7 @@ from stowplan.plugins.outages import Outage
 from stowplan.plugins.policy_keeper import PolicyKeeper
 from stowplan.plugins.policy_missing import PolicyMissing
 from stowplan.plugins.policy_rules import SpreadRule
-from stowplan.profiles import assembly, gangs
+from stowplan.profiles import assembly, doubts, gangs
 from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.compile import CompiledPolicy, compile_policy
 from stowplan.profiles.governance import Cluster, Governance, declared, quorums
@@ -131,6 +131,10 @@ class Policies:
     def _gangs_of(self, key: str) -> Callable[[PodClass], Group | None]:
         """In which group a policy would place the pods of a class if it were in force."""
         return lambda cls: gangs.group_of(cls, key, self._policies[key].gang)
+
+    def doubts(self, key: str, nodes: Snapshot) -> tuple[str, ...]:
+        """What is likely a mistake in a policy. Raises KeyError where there is no such policy."""
+        return doubts.doubts(self._policies[key], nodes)
 
     def tried(self, key: str) -> bool:
         """Whether a policy is in mode DryRun. Raises KeyError where there is no such policy."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from stowplan.api import common, conditions
 from stowplan.api import policy as api
 from stowplan.api import policy_status as written
 
+QUESTIONABLE: Final = "QuestionableSpec"
+"""Reason of Accepted: in force as written, which is likely not as it was meant."""
 _NAMED = 3
 _MOST_ROWS = 256
 """Entries of status.domains: violated ones first."""
@@ -28,6 +30,7 @@ class PolicyFacts:
         shadow: in mode DryRun, what it would have done.
         overridden_by: names of policies that take pods which this one selects too.
         error: why the scheduler cannot use the policy; "" where it does.
+        doubts: what is likely a mistake in it.
     """
 
     pods: written.PodCounts = field(default_factory=written.PodCounts)
@@ -35,6 +38,7 @@ class PolicyFacts:
     shadow: written.Shadow = field(default_factory=written.Shadow)
     overridden_by: tuple[str, ...] = ()
     error: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> written.SchedulingPolicyStatus:
@@ -46,6 +50,8 @@ def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> w
         kept = conditions.set_condition(kept, observed, now=now)
     good = {api.ACCEPTED: "True", api.SATISFIED: "True", api.CONFLICTED: "False", api.READY: "True"}
     bad = next((each.reason for each in verdicts if each.status != good[each.type]), "")
+    if facts.doubts and not bad:
+        bad = QUESTIONABLE
     rows = sorted(facts.domains, key=lambda row: not row.violated)[:_MOST_ROWS]
     return written.SchedulingPolicyStatus(
         observed_generation=policy.metadata.generation,
@@ -61,6 +67,8 @@ def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> w
 def _verdicts(spec: api.SchedulingPolicySpec, facts: PolicyFacts) -> tuple[common.Condition, ...]:
     if facts.error:
         accepted = _condition(api.ACCEPTED, "False", "Invalid", facts.error)
+    elif facts.doubts:
+        accepted = _condition(api.ACCEPTED, "True", QUESTIONABLE, "; ".join(facts.doubts))
     else:
         accepted = _condition(api.ACCEPTED, "True", "Accepted", _effect(spec))
     violated = [row for row in facts.domains if row.violated]
