@@ -7,9 +7,11 @@ cluster has no home of its own is placed as if the absent members were on their 
 names them, and ``scheduler.placing`` and ``simulator.explain`` count them for the length of a decision.
 
 A home is a node that is the only one from which all of the member's volumes can be used, or that was selected for a
-volume that is being made. Volumes that several nodes can use keep nobody from coming back. A home is kept while the
-member's pod waits for a node, and for ``RETURN`` seconds without a pod: claims outlive the members of a cluster that
-was scaled down.
+volume that is being made. Where several nodes can use them, such as those of a zone, the member has one of these for
+the time being: others leave it its turn in the zone. It may come back to another one, so it roams: it is not kept from
+any node but the homes of those that do not. A home is kept while the member's pod waits for a node, and for ``RETURN``
+seconds without a pod (claims outlive the members of a cluster that was scaled down), or for as long as a volume grows
+that nobody may use meanwhile.
 
 Each ``Snapshot`` has one; ``scheduler.cache`` tells it what changes, ``scheduler.cycle`` lets it :meth:`Homes.settle`
 before it decides.
@@ -23,6 +25,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from stowplan.api import common
 from stowplan.framework import reach
@@ -62,6 +65,7 @@ class Homes:
         self._absent: dict[Member, float] = {}  # since when it has no pod, longest first
         self._given_up: set[Member] = set()
         self._guests: dict[tuple[str, str], dict[Member, PodInfo]] = {}
+        self._roaming: set[Member] = set()  # those of the guests who may come back to another node
         self._changed: set[Member] = set()
         self._nodes_changed = False
 
@@ -70,19 +74,32 @@ class Homes:
     def beside(self, pod: PodInfo) -> tuple[PodInfo, ...]:
         """The absent members that a pod must leave their homes to, as they would be there.
 
-        None for a pod that has a home itself: it cannot go elsewhere.
+        None for a pod that has a home itself: it cannot go elsewhere. One that roams keeps clear of those only.
         """
         guests = self._guests.get((pod.namespace, pod.cls.cluster))
-        if not guests or _of_pod(pod) in guests:
+        if not guests:
             return ()
-        return tuple(each for each in guests.values() if each.uid not in self._nodes.pods)
+        member = _of_pod(pod)
+        roams = member in self._roaming
+        if member in guests and not roams:
+            return ()
+        return tuple(
+            each
+            for other, each in guests.items()
+            if not (roams and other in self._roaming) and each.uid not in self._nodes.pods
+        )
 
     def absent(self, pods: Iterable[PodInfo]) -> tuple[PodInfo, ...]:
         """The absent members of the cluster of some pods, besides those pods, as they would be there."""
         here = {_of_pod(pod) for pod in pods}
-        clusters = {(member.namespace, member.cluster) for member in here}
-        found = (self._guests.get(cluster, {}).items() for cluster in clusters)
-        return tuple(guest for guests in found for member, guest in guests if member not in here)
+        found = [self._guests.get(cluster, {}) for cluster in {(member.namespace, member.cluster) for member in here}]
+        taken = {guests[member].node_name for guests in found for member in here & guests.keys() - self._roaming}
+        return tuple(
+            guest
+            for guests in found
+            for member, guest in guests.items()
+            if member not in here and not (member in self._roaming and guest.node_name in taken)
+        )
 
     def has(self, pod: PodInfo) -> bool:
         """Whether a pod that waits has a home."""
@@ -184,28 +201,37 @@ class Homes:
         cluster = member.namespace, member.cluster
         guests = self._guests.setdefault(cluster, {})
         before = guests.pop(member, None)
-        present = self._present(member)
-        guest = None if present else self._guest(member, now)
+        where = self._present(member)
+        guest = None if where else self._guest(member, before, now)
         if guest is not None:
             guests[member] = guest
+        else:
+            self._roaming.discard(member)
         if not guests:
             del self._guests[cluster]
-        return None if present else before, guest
+        return None if before is not None and where == before.node_name else before, guest
 
-    def _present(self, member: Member) -> bool:
-        """Whether a pod of the member is on a node."""
+    def _present(self, member: Member) -> str:
+        """The node that a pod of the member is on, or ""."""
         users = self._nodes.volumes.users
-        if any(users.get(key) for key in self._claims.get(member, ())):
-            self._absent.pop(member, None)
-            self._last.pop(member, None)
-            return True
-        return False
+        for key in self._claims.get(member, ()):
+            for row in users.get(key, {}).values():
+                self._absent.pop(member, None)
+                self._last.pop(member, None)
+                return self._nodes.name(row)
+        return ""
 
-    def _guest(self, member: Member, now: float) -> PodInfo | None:
-        """The absent member as it will be on its node; None where no node is kept for it."""
-        node = self._home(member)
+    def _guest(self, member: Member, before: PodInfo | None, now: float) -> PodInfo | None:
+        """The absent member as it will be on its node; None where no node is kept for it.
+
+        Args:
+            member: who.
+            before: as it was thought to come back until now.
+            now: see ``settle``.
+        """
+        node = self._home(member, before)
         waiting = self._waiting.get(member)
-        if waiting is not None or not node or member in self._given_up:
+        if waiting is not None or not node or member in self._given_up or self._grows(member):
             self._absent.pop(member, None)
         else:
             self._absent.setdefault(member, now)
@@ -218,8 +244,8 @@ class Homes:
         guest.node_name = node
         return guest
 
-    def _home(self, member: Member) -> str:
-        """The node on which the member's volumes are or will be; "" where there is none, or more than one."""
+    def _home(self, member: Member, before: PodInfo | None) -> str:
+        """The node on which the member's volumes are or will be, or one of several; "" where there is none."""
         nodes, catalog = self._nodes, self._nodes.volumes
         left, pinned = np.ones(len(nodes), dtype=np.bool_), False
         for key in self._claims.get(member, ()):
@@ -235,7 +261,30 @@ class Homes:
                 left &= np.arange(len(nodes)) == (-1 if row is None else row)
                 pinned = True
         rows = np.flatnonzero(left)
-        return nodes.name(int(rows[0])) if pinned and len(rows) == 1 else ""
+        if not pinned or not len(rows):
+            return ""
+        (self._roaming.add if len(rows) > 1 else self._roaming.discard)(member)
+        return self._one_of(rows, before or self._last.get(member))
+
+    def _one_of(self, rows: npt.NDArray[np.intp], before: PodInfo | None) -> str:
+        """One that is in use: where the member was, if it may still be there, else the first.
+
+        On a node that is cordoned it would not count in its zone for rules that leave such nodes out.
+        """
+        nodes = self._nodes
+        usable = rows[~nodes.unschedulable[rows]] if len(rows) > 1 else rows
+        rows = usable if len(usable) else rows
+        last = nodes.row_of.get(before.node_name) if before is not None else None
+        return nodes.name(last if last is not None and last in rows else int(rows[0]))
+
+    def _grows(self, member: Member) -> bool:
+        """Whether the member stays away so that a volume can grow."""
+        catalog = self._nodes.volumes
+        return any(
+            common.ANNOTATION_GROWING in catalog.claims[key].metadata.annotations
+            for key in self._claims.get(member, ())
+            if key in catalog.claims
+        )
 
     def _unknown(self, member: Member) -> PodInfo:
         """A pod of a member of which no pod has been seen since this process started: what its claims say of it."""

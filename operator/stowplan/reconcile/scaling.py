@@ -12,6 +12,9 @@ from datetime import datetime
 from itertools import count
 from typing import Final
 
+from pydantic import JsonValue
+
+from stowplan.api import common
 from stowplan.api.policy import FailureDomain
 from stowplan.reconcile import draining, resizing, revisions, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
@@ -73,11 +76,14 @@ def shrink(
 
 
 def _mark(claim: Claim, value: str | None, why: str) -> Patch:
+    annotations: dict[str, JsonValue] = {specs.ANNOTATION_RELEASED: value}
+    if common.ANNOTATION_GROWING in claim.metadata.annotations:
+        annotations[common.ANNOTATION_GROWING] = None  # nobody is waited for
     return Patch(
         kind=CLAIM,
         name=claim.metadata.name,
         uid=claim.metadata.uid,
-        body={"metadata": {"annotations": {specs.ANNOTATION_RELEASED: value}}},
+        body={"metadata": {"annotations": annotations}},
         why=why,
     )
 
