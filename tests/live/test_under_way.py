@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.controlplane.api import Api, path_of
 from tests.controlplane.nodes import HOSTNAME, Manifest
+from tests.controlplane.plane import ControlPlane
 from tests.controlplane.storage import NAMESPACE
 from tests.live import objects
 from tests.live.conftest import OwnClass, OwnNode
-from tests.live.test_volumes import NO_SPACE, nothing_left, selected, volume_of
+from tests.live.test_volumes import NO_SPACE, disk, nothing_left, selected, volume_of
 from tests.process import Replica
 
 pytestmark = pytest.mark.timeout(180)
@@ -233,3 +234,32 @@ async def test_a_claim_that_is_deleted_while_its_volume_is_made(
     await api.create(objects.claim(namespace, "data", quick))
     assert (await objects.bound(api, namespace, "db"))["spec"]["nodeName"] == node
     await nothing_left(api, stowplan)
+
+
+async def test_a_volume_that_is_deleted_between_the_decision_and_the_bind(
+    api: Api, namespace: str, own_node: OwnNode, own_class: OwnClass, stowplan: Replica, *, control_plane: ControlPlane
+) -> None:
+    """Nobody binds claims for a moment. The volume that was chosen for the claim goes; the pod takes the next one."""
+    node = await own_node("n", cpu="2")
+    disks = await own_class("disks", nodes=[node], provisioner="kubernetes.io/no-provisioner")
+    first, second = (disk(f"disk-{number}-{namespace[-6:]}", node, disks, "5Gi") for number in (1, 2))
+    await api.create(first)
+    await api.create(objects.claim(namespace, "data", disks))
+    control_plane.kill("kube-controller-manager")
+    try:
+        await api.create(here(namespace, "db", cpu="1500m", claims=("data",)))
+        await api.wait(path_of(first), lambda each: "claimRef" in each["spec"], within=objects.PATIENCE)
+        await api.delete(path_of(first))
+        await api.patch(path_of(first), {"metadata": {"finalizers": None}})
+        await objects.unschedulable(api, namespace, "db", saying="didn't find available persistent volumes to bind")
+        await nothing_left(api, stowplan)
+        assert "nodeName" not in (await api.get(objects.pod_path(namespace, "db")))["spec"]
+    finally:
+        control_plane.restart("kube-controller-manager")
+    await api.create(second)
+    try:
+        assert (await objects.bound(api, namespace, "db"))["spec"]["nodeName"] == node
+        assert (await volume_of(api, namespace, "data"))["metadata"]["name"] == second["metadata"]["name"]
+        await nothing_left(api, stowplan)
+    finally:
+        await api.delete(path_of(second))

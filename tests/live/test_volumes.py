@@ -234,7 +234,7 @@ async def test_existing_volumes_are_found_for_claims(
     disks = await own_class("disks", nodes=nodes, provisioner="kubernetes.io/no-provisioner")
     suffix = namespace[-6:]
     for node, size in zip(nodes, ("20Gi", "5Gi"), strict=True):
-        await api.create(_disk(f"disk-{size.lower()}-{suffix}", node, disks, size))
+        await api.create(disk(f"disk-{size.lower()}-{suffix}", node, disks, size))
     try:
         await api.create(objects.claim(namespace, "small", disks, size="4Gi"))
         await api.create(objects.claim(namespace, "large", disks, size="10Gi"))
@@ -254,7 +254,8 @@ async def test_existing_volumes_are_found_for_claims(
             await api.delete(f"/api/v1/persistentvolumes/disk-{size}-{suffix}")
 
 
-def _disk(name: str, node: str, storage_class: str, size: str) -> Manifest:
+def disk(name: str, node: str, storage_class: str, size: str) -> Manifest:
+    """A volume that exists, on one node."""
     expression = {"key": HOSTNAME, "operator": "In", "values": [node]}
     return {
         "apiVersion": "v1",

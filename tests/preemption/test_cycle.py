@@ -138,6 +138,20 @@ def test_two_pods_share_a_node_where_there_is_room_for_both() -> None:
     assert {each.name for each in (*first.victims, *second.victims)} == {"a", "b"}
 
 
+def test_a_pod_in_flight_is_a_victim_like_any_other() -> None:
+    """Its bind has not been answered yet."""
+    cluster = Cluster([node("n1", cpu="1")], [])
+    cluster.create(pod("low", cpu="1"))
+    assert cluster.tried() == [("low", "n1")]
+    assert cluster.cache.is_assumed("uid-default/low")
+    cluster.create(urgent())
+    assert [each.name for each in cluster.promise("urgent").victims] == ["low"]
+    cluster.scheduler.carried_out("uid-default/urgent", cluster.now, done=True)
+    cluster.gone("low")
+    assert cluster.tried() == [("urgent", "n1")]
+    assert cluster.cache.snapshot.check() == []
+
+
 def test_while_victims_are_being_asked_nobody_else_has_to_go() -> None:
     cluster = Cluster([node("n1", cpu="1"), node("n2", cpu="1")], [job("a", "n1"), job("b", "n2")])
     cluster.create(urgent())

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders import HOST, ZONE, node, pod, selector, term
+from tests.builders import HOST, ZONE, node, pod, selector, snapshot, term
 from tests.preemption.cluster import Crowd
 from tests.preemption.test_properties import APPS, Case, cases
 from tests.profiles.world import policy
 
-from stowplan.framework.departures import Departures, Named
+from stowplan.framework.departures import Both, Departures, Named
 from stowplan.framework.plugin import CycleState
+from stowplan.framework.postfilter import Unhelped
 from stowplan.framework.rescue import Rescue
-from stowplan.framework.status import Diagnosis
+from stowplan.framework.runtime import Framework
+from stowplan.framework.snapshot import Snapshot
+from stowplan.framework.status import Diagnosis, Reject
 from stowplan.model.pods import PodInfo
-from stowplan.plugins.preemption_search import NOT_TRIED
+from stowplan.plugins.args import FitArgs
+from stowplan.plugins.default_preemption import DefaultPreemption, PreemptionArgs
+from stowplan.plugins.node_resources_fit import NodeResourcesFit
+from stowplan.plugins.policy_keeper import PolicyKeeper
+from stowplan.plugins.preemption_search import LOOKS_ALONE, NOT_TRIED
 
 
 @st.composite
@@ -34,8 +44,14 @@ def governed(draw: st.DrawFn) -> Crowd:
     return crowd
 
 
-def same(crowd: Crowd, preemptor: PodInfo, gone: Departures, leavers: dict[int, list[PodInfo]]) -> None:
-    """Row by row: only the pods of that row have left."""
+def same(
+    crowd: Crowd,
+    preemptor: PodInfo,
+    gone: Departures,
+    leavers: Mapping[int, list[PodInfo]],
+    arrivals: Mapping[int, list[PodInfo]] = MappingProxyType({}),
+) -> None:
+    """Row by row: only the pods of that row have left, or come."""
     framework = crowd.world.policies.framework_for(preemptor.cls)
     prospect = Rescue(framework).outlook(preemptor, crowd.nodes, gone)
     size = len(crowd.nodes)
@@ -44,6 +60,8 @@ def same(crowd: Crowd, preemptor: PodInfo, gone: Departures, leavers: dict[int, 
         twin = crowd.nodes.fork()
         for each in leavers.get(row, ()):
             twin.remove_pod(each.uid)
+        for each in arrivals.get(row, ()):
+            twin.add_pod(each)
         one = np.zeros(size, dtype=np.bool_)
         one[row] = True
         said = Diagnosis(size, framework.verdicts(preemptor, twin, CycleState()), among=one)
@@ -63,6 +81,26 @@ def test_of_all_pods_up_to_a_priority(crowd: Crowd, level: int) -> None:
         }
         same(crowd, preemptor, lower, leavers)
     assert crowd.nodes.check() == []
+
+
+@settings(max_examples=50)
+@given(crowd=governed(), data=st.data())
+def test_of_all_pods_up_to_a_priority_while_others_come(crowd: Crowd, data: st.DataObject) -> None:
+    preemptor: PodInfo = crowd.nodes.once("preemptor", lambda: pod("never"))
+    come, arrivals = Named(crowd.nodes), dict[int, list[PodInfo]]()
+    for number in range(data.draw(st.integers(0, 3))):
+        row = data.draw(st.integers(0, len(crowd.nodes) - 1))
+        guest = pod(
+            f"guest{number}", on=crowd.nodes.name(row), cpu="1", labels={"app": data.draw(st.sampled_from(APPS))}
+        )
+        come.comes(guest, row)
+        arrivals.setdefault(row, []).append(guest)
+    for priority, lower in crowd.nodes.priorities().below(7, crowd.nodes):
+        leavers = {
+            row: [each for each in pods.values() if each.priority <= priority]
+            for row, pods in enumerate(crowd.nodes.on_node)
+        }
+        same(crowd, preemptor, Both(lower, come.copy()), leavers, arrivals)
 
 
 @settings(max_examples=150)
@@ -133,3 +171,53 @@ def test_no_node_is_left_out_for_ever() -> None:
     crowd = crowded(502, but=501)
     assert NOT_TRIED in crowd.refused(picky(), chance=2)
     assert crowd.victims(picky(), chance=3) == ("n501", ["low501"])
+
+
+# ---------------------------------------------------------------- plugins by others
+
+
+class Picky:
+    """Wants nodes of its own, and does not say that nothing else can help."""
+
+    name = "Picky"
+
+    def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
+        yield Reject(nodes.label("picky").where(lambda have: have is None), "node(s) were not mine")
+
+
+class StaticPicky(Picky):
+    """The same, in one word more."""
+
+    static = True
+
+
+@pytest.mark.parametrize(
+    ("picky", "said"),
+    [
+        pytest.param(Picky(), "1 node(s) were not mine", id="it may have to do with pods"),
+        pytest.param(StaticPicky(), "1 Preemption is not helpful for scheduling", id="it has not"),
+    ],
+)
+def test_nobody_is_evicted_where_a_plugin_rejects_the_node_all_the_same(picky: Picky, said: str) -> None:
+    nodes = snapshot([node("n1", cpu="1")], [pod("low", on="n1", cpu="1")])
+    preemption = DefaultPreemption(PreemptionArgs(), PolicyKeeper((), ()))
+    framework = Framework("picky", [picky, NodeResourcesFit(FitArgs()), preemption], {})
+    urgent = pod("urgent", cpu="1", priority=5)
+    failure = framework.schedule(urgent, nodes, CycleState(), 0)
+    assert isinstance(failure, Diagnosis)
+    answer = Rescue(framework).post_filter(urgent, nodes, failure, 0)
+    assert answer == Unhelped(f"preemption: 0/1 nodes are available: {said}.")
+
+
+def test_nodes_that_are_promised_to_others_are_not_looked_at() -> None:
+    """More of them than one attempt looks at come before the one that will do."""
+    crowd = crowded(LOOKS_ALONE + 20, but=-1)
+    for name in list(crowd.nodes.pods):
+        if name.startswith("vip") and name != "vip0":
+            crowd.nodes.remove_pod(name)
+    for row in range(1, LOOKS_ALONE + 20):
+        if row != LOOKS_ALONE + 10:
+            other = pod(f"other{row}", cpu="2", priority=100)
+            crowd.nodes.nominations.seen(other)
+            crowd.nodes.nominations.nominate(other, crowd.nodes.name(row))
+    assert crowd.victims(picky()) == (f"n{LOOKS_ALONE + 10}", [f"low{LOOKS_ALONE + 10}"])

@@ -227,6 +227,8 @@ class Framework:
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             return self._failed(each, FILTER, pod, error)
         self._passed(each, FILTER)
+        if each in self._static:  # what does not depend on pods is not for preemption to change
+            rejects = tuple(dataclasses.replace(reject, resolution=UNRESOLVABLE) for reject in rejects)
         return Verdict(each.name, rejects=rejects)
 
     def _run_pre_filters(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> _PreFiltered:
