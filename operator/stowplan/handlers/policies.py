@@ -7,6 +7,7 @@ cannot.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
@@ -83,8 +84,10 @@ class PolicyController:
     async def refresh(self, key: str) -> float | None:
         """List both kinds, and put the policies in force if anything is different from last time."""
         del key
-        policies = await self._list(POLICIES.path(), api.SchedulingPolicy, api.KIND)
-        clusters = await self._list(CLUSTERS.path(), cluster_api.StatefulCluster, cluster_api.KIND)
+        policies, clusters = await asyncio.gather(
+            self._list(POLICIES.path(), api.SchedulingPolicy, api.KIND),
+            self._list(CLUSTERS.path(), cluster_api.StatefulCluster, cluster_api.KIND),
+        )
         counting = {name: profiles.cluster_of(cluster) for name, cluster in clusters.items()}
         in_force: tuple[dict[str, object], dict[str, object]] = (
             {name: (policy.metadata.uid, policy.spec) for name, policy in policies.items()},
