@@ -303,3 +303,32 @@ async def test_a_member_is_asked_to_drain_before_it_is_removed(bench: Bench) -> 
         await bench.settle()
     assert asked == ["POST /leave"] * 3
     assert await bench.names("pods") == ["db-data-0"]
+
+
+@pytest.mark.parametrize("on_timeout", ["Hold", "Continue"])
+async def test_a_member_that_does_not_drain_in_time(bench: Bench, on_timeout: str) -> None:
+    async def busy(request: web.Request) -> web.Response:
+        return web.Response(status=503, text="moving shards")
+
+    application = web.Application()
+    application.router.add_post("/", busy)
+    async with TestServer(application) as member:
+        drain = {"httpPost": {"port": member.port}, "timeout": "5m", "onTimeout": on_timeout}
+        await bench.create(node_set("data", 2, drain=drain), scaleDown={"victim": "HighestOrdinal"})
+        await bench.settle()
+        address = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
+        await bench.api.patch(f"{bench.pod('db-data-1')}/status", address)
+        await bench.change(nodeSets=[node_set("data", 1, drain=drain)])
+        await bench.reconcile()
+        await bench.reconcile(ahead=datetime.timedelta(minutes=4))
+        assert await bench.names("pods") == ["db-data-0", "db-data-1"]
+        await bench.reconcile(ahead=datetime.timedelta(minutes=6))
+        if on_timeout == "Hold":
+            assert await bench.names("pods") == ["db-data-0", "db-data-1"]
+            found = await bench.api.get(bench.path)
+            assert reason(found, "Ready")[0] == "DrainTimedOut"
+            assert "db-data-1 has not drained within 5m" in reason(found, "Degraded")[1]
+            await bench.change(nodeSets=[node_set("data", 2, drain=drain)])  # taken back
+        else:
+            await bench.api.wait_gone(bench.pod("db-data-1"), within=PATIENCE)
+        await bench.settle()
