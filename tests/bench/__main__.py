@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import curve, decisions, flood, machine, report, stream, systems, terminal, workloads
+from tests.bench import curve, decisions, flood, machine, preemption, report, stream, systems, terminal, workloads
 from tests.bench.measure import Case, Run, measure
 from tests.bench.perf import command as perf
 from tests.controlplane import binaries
@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
             return decisions.main(arguments[1:])
         if arguments[:1] == ["flood"]:
             return flood.main(arguments[1:])
+        if arguments[:1] == ["preemption"]:
+            return preemption.main(arguments[1:])
         if arguments[:1] == ["curve"]:
             return curve.main(arguments[1:])
         if arguments[:1] == ["stream"]:
