@@ -122,6 +122,64 @@ def test_an_event_during_backoff_does_not_shorten_it() -> None:
     assert order(queue) == ["a"]
 
 
+def preemptor(nodes: Snapshot, queue: SchedulingQueue, remedy: Alone | Alike) -> None:
+    """A pod that fits nowhere and is promised the node n1, at the time 0."""
+    pod = pending("a")
+    nodes.nominations.seen(pod)
+    queue.put(pod, 0)
+    queued = popped(queue)
+    nodes.nominations.nominate(pod, "n1")
+    queue.unschedulable(queued, diagnosis(), remedy, 0)
+
+
+def test_a_pod_whose_victim_is_gone_does_not_wait_out_its_backoff() -> None:
+    nodes = Snapshot()
+    queue = SchedulingQueue(nodes)
+    preemptor(nodes, queue, Alone(frozenset({POD_REMOVED})))
+    assert happened(queue, POD_REMOVED, 0.1, "n1") == 1
+    assert order(queue, 0.1) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "node"),
+    [
+        pytest.param(POD_REMOVED, "n2", id="a pod left another node"),
+        pytest.param(POD_REMOVED, "", id="a pod left nobody knows where"),
+        pytest.param(NODE_ADDED, "n1", id="something else happened"),
+    ],
+)
+def test_nothing_else_shortens_the_backoff_of_a_pod_that_is_promised_a_node(kind: ClusterEvent, node: str) -> None:
+    nodes = Snapshot()
+    queue = SchedulingQueue(nodes)
+    preemptor(nodes, queue, Alone(frozenset({POD_REMOVED, NODE_ADDED})))
+    happened(queue, kind, 0.1, node)
+    assert order(queue, 0.1) == []
+    queue.flush(1)
+    assert order(queue, 1) == ["a"]
+
+
+def test_a_victim_that_leaves_while_the_pod_backs_off_ends_that() -> None:
+    nodes = Snapshot()
+    queue = SchedulingQueue(nodes)
+    preemptor(nodes, queue, Alone(frozenset({POD_REMOVED, NODE_ADDED})))
+    happened(queue, NODE_ADDED, 0.1)
+    assert queue.size(Place.BACKOFF) == 1
+    happened(queue, POD_REMOVED, 0.2, "n1")
+    assert order(queue, 0.2) == ["a"]
+
+
+def test_a_victim_that_does_not_make_room_enough_ends_no_backoff() -> None:
+    nodes = Snapshot()
+    queue, room = SchedulingQueue(nodes), {"n2"}
+    preemptor(nodes, queue, Alike(room))
+    happened(queue, POD_REMOVED, 0.1, "n2")
+    happened(queue, POD_REMOVED, 0.2, "n1")
+    assert order(queue, 0.2) == []
+    room.add("n1")
+    happened(queue, POD_REMOVED, 0.3, "n1")
+    assert order(queue, 0.3) == ["a"]
+
+
 def test_a_failed_bind_is_tried_again_after_its_backoff() -> None:
     queue = SchedulingQueue(Snapshot())
     queue.put(pending("a"), 0)

@@ -8,6 +8,8 @@ all pods up to a priority (``framework.priorities``), and pods that were named (
 from __future__ import annotations
 
 import collections
+import copy
+import dataclasses
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +53,15 @@ class Named:
         """It comes back; or one comes that was not there."""
         self._move(pod, row, -1)
 
+    def copy(self) -> Named:
+        """The same, to be changed on its own."""
+        other = copy.copy(self)
+        other.freed = self.freed.copy()
+        other._moved = self._moved.copy()
+        other._counts = {predicate: counts.copy() for predicate, counts in self._counts.items()}
+        other._counts_of = {}
+        return other
+
     def count(self, predicate: Predicate) -> Counts:
         """See ``Departures``."""
         counts = self._counts.get(predicate)
@@ -76,3 +87,20 @@ class Named:
             self._counts_of[cls] = counts
         for each in counts:
             each[row] += sign
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Both:
+    """The pods of two departures, none of which is in both."""
+
+    one: Departures
+    other: Departures
+
+    @property
+    def freed(self) -> Amounts:
+        """See ``Departures``."""
+        return self.one.freed + self.other.freed
+
+    def count(self, predicate: Predicate) -> Counts:
+        """See ``Departures``."""
+        return self.one.count(predicate) + self.other.count(predicate)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stowplan.framework.plugin import CycleState, Rows
+from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask, Verdict
 from stowplan.framework.trial import Trial
@@ -75,13 +75,16 @@ def _groups(judge: Judge, pod: PodInfo, nodes: Snapshot, among: Mask) -> Iterato
         yield [row], rivals
 
 
-def first_of_all(pod: PodInfo, nodes: Snapshot, feasible: Rows) -> Rows:
-    """Only the row of the node that is promised to the pod, where it is feasible.
+def first_of_all(judge: Judge, pod: PodInfo, nodes: Snapshot, passing: Mask) -> Mask:
+    """As ``leave_room``, but only the node that is promised to the pod, where it fits: no other is looked at then.
 
     Source: kubernetes v1.36.3 ``pkg/scheduler/schedule_one.go`` (``evaluateNominatedNode``).
     """
     row = nodes.row_of.get(nodes.nominations.node_of(pod.uid))
-    if row is None:
-        return feasible
-    mine: Rows = feasible[feasible == row]
-    return mine if len(mine) else feasible
+    if row is not None and passing[row]:
+        promised = np.zeros(len(nodes), dtype=np.bool_)
+        promised[row] = True
+        promised = leave_room(judge, pod, nodes, promised)
+        if promised[row]:
+            return promised
+    return leave_room(judge, pod, nodes, passing)

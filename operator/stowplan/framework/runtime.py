@@ -338,12 +338,11 @@ class Framework:
         """Filters, scores and chooses; a Diagnosis where the pod fits nowhere."""
         probe = state.probe
         start = probe.start()
-        rows = np.flatnonzero(self.feasible(pod, nodes, state))
+        left = self.passing(pod, nodes, state)
+        rows = np.flatnonzero(promised.first_of_all(self, pod, nodes, left) if nodes.nominations else left)
         probe.point("Filter", start, ok=len(rows) > 0)
         if len(rows) == 0:
             return self.diagnose(pod, nodes, state)
-        if nodes.nominations:
-            rows = promised.first_of_all(pod, nodes, rows)
         start = probe.start()
         table = self.score(pod, nodes, state, rows)
         probe.point("Score", start, ok=True)

@@ -26,7 +26,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from stowplan.framework.departures import Named
+from stowplan.framework.departures import Both, Named
 from stowplan.framework.nodes import PODS
 from stowplan.framework.plugin import Rows
 from stowplan.framework.postfilter import Filters, Prospect
@@ -155,16 +155,34 @@ class Search:
 
     @functools.cached_property
     def _together(self) -> bool:
-        return self._stage is OnPaper or self._filters.independent(self._pod, self._nodes)
+        return self._on_paper or self._filters.independent(self._pod, self._nodes)
 
     @functools.cached_property
-    def _stage(self) -> type[OnPaper | OnNodes]:
+    def _on_paper(self) -> bool:
         pod, nodes = self._pod, self._nodes
         if not self._filters.outlook(pod, nodes, Named(nodes)).complete:
-            return OnNodes
+            return False
         # the terms of pods that are nominated only are not known as those of running pods are
-        averse = (each for _, rivals in nodes.nominations.rivals(pod, nodes) for each in rivals)
-        return OnNodes if any(each.cls.anti_affinity for each in averse) else OnPaper
+        return not any(each.cls.anti_affinity for _, each in self._rivals)
+
+    @functools.cached_property
+    def _rivals(self) -> list[tuple[int, PodInfo]]:
+        """The pods that are promised a node which must leave them room, and its row."""
+        found = self._nodes.nominations.rivals(self._pod, self._nodes)
+        return [(row, each) for row, rivals in found for each in rivals]
+
+    @functools.cached_property
+    def _come(self) -> Named:
+        """The same as if they had come: where the pod fits beside them, it fits without them."""
+        come = Named(self._nodes)
+        for row, each in self._rivals:
+            come.comes(each, row)
+        return come
+
+    def _stage(self) -> OnPaper | OnNodes:
+        if self._on_paper:
+            return OnPaper(self._pod, self._nodes, self._filters, self._come)
+        return OnNodes(self._pod, self._nodes, self._filters)
 
     @property
     def message(self) -> str:
@@ -203,7 +221,7 @@ class Search:
         found: list[tuple[int, Mask]] = []
         for level, lower in nodes.priorities().below(self._pod.priority, nodes):
             someone = lower.freed[PODS] > 0
-            last = self._filters.outlook(self._pod, nodes, lower)
+            last = self._filters.outlook(self._pod, nodes, Both(lower, self._come) if self._rivals else lower)
             enough = waiting & someone & ~last.against(len(nodes))
             found.append((level, enough))
             waiting &= ~enough
@@ -232,7 +250,7 @@ class Search:
     def _candidates(self, rows: list[int], *, silent: bool = True) -> Iterator[Candidate]:
         """Those of the nodes that would do; for the others notes why not, unless ``silent``."""
         plans = {row: self._plan(row) for row in rows}
-        with self._stage(self._pod, self._nodes, self._filters) as stage:
+        with self._stage() as stage:
             for row, plan in plans.items():
                 for each in plan.order:
                     stage.take(each, row)

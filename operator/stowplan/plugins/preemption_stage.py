@@ -80,16 +80,20 @@ class OnNodes:
 
 
 class OnPaper:
-    """On a list of who has left, where the outlook of the filters is complete (``Prospect.complete``)."""
+    """On a list of who has left, where the outlook of the filters is complete (``Prospect.complete``).
 
-    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters) -> None:
+    Args:
+        pod: the preemptor.
+        nodes: the cluster.
+        filters: those of the preemptor.
+        gone: who has left before; rivals that have come.
+    """
+
+    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters, gone: Named) -> None:
         self._pod = pod
         self._nodes = nodes
         self._filters = filters
-        self._gone = Named(nodes)
-        for row, rivals in nodes.nominations.rivals(pod, nodes):
-            for each in rivals:
-                self.give_back(each, row)  # where it fits beside them, it fits without them
+        self._gone = gone.copy()
 
     def __enter__(self) -> Self:
         return self

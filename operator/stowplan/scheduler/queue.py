@@ -16,6 +16,10 @@ ACTIVE is ordered by priority, then by the time a pod joined it. A pod that fits
 help it (``framework.remedies``), together with all pods that are like it (``scheduler.waiting``); what events missed is
 tried again after ``FLUSH_AFTER``. Times are seconds of a monotonic clock, given by the caller.
 
+A pod that was promised a node and whose victim there is gone does not wait out its backoff: nothing else was to be
+waited for. (kube-scheduler lets any pod go early that an event has woken, while nothing else is active: the feature
+SchedulerPopFromBackoffQ, KEP-5142. Here that would try a flood of pods in vain as fast as events come.)
+
 A popped pod is decided about before the next one is popped: it comes back by then, with ``unschedulable`` or
 ``failed``, or it has a node. A pod that could not be bound after all comes back later, with ``failed``; it is tried
 again whatever happened meanwhile, so it can have missed nothing (kube-scheduler keeps ``inFlightEvents`` for that).
@@ -215,6 +219,7 @@ class SchedulingQueue:
                     woken += self._scatter(group, event.kind.value, now)
                 elif group.knock is not None:
                     group.note(event)
+                    self._hasten(group, group.knock, event, now)
                 elif group.helped(event, self._nodes):
                     self._knock(group, event.kind.value, [event], now)
                     woken += 1
@@ -275,6 +280,8 @@ class SchedulingQueue:
         group.knock = Knock(queued, why, events, surely)
         self._wake(queued, why, now)
         self._group_of[queued.pod.uid] = group
+        for event in events:
+            self._hasten(group, group.knock, event, now)
 
     def _scatter(self, group: Group, why: str, now: float) -> int:
         """All pods of the group are tried, each for itself."""
@@ -328,6 +335,18 @@ class SchedulingQueue:
     def _wake(self, queued: QueuedPodInfo, why: str, now: float) -> None:
         queued.woken_by = why
         self._move(queued, Place.ACTIVE if queued.backoff_until <= now else Place.BACKOFF, why, now)
+
+    def _hasten(self, group: Group, knock: Knock, event: Happening, now: float) -> None:
+        """Ends the backoff of the pod that knocks, where a pod has left the node that is promised to it."""
+        queued, nodes = knock.queued, self._nodes
+        if (
+            queued.place is Place.BACKOFF
+            and event.kind is ClusterEvent.POD_REMOVED
+            and event.node
+            and event.node == nodes.nominations.node_of(queued.pod.uid)
+            and group.remedy.helps(queued.pod, event, nodes)
+        ):
+            self._move(queued, Place.ACTIVE, event.kind.value, now)
 
     def _move(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
         self._leave(queued)
