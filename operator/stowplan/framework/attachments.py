@@ -7,15 +7,13 @@ Source: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/nodevolumelimits/cs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from stowplan.framework.nodes import NodeTable
+from stowplan.framework.storage import Claim, Volume
 from stowplan.model import objects
-
-if TYPE_CHECKING:
-    from stowplan.framework.snapshot import Snapshot
 
 Counts = npt.NDArray[np.int64]
 
@@ -23,6 +21,23 @@ DriverVolume = tuple[str, str]
 """CSI driver and its handle of the volume: one volume counts once per node, however many pods use it."""
 
 NO_LIMIT = 2**62
+
+_IN_TREE = frozenset(
+    f"kubernetes.io/{name}" for name in ("aws-ebs", "gce-pd", "azure-disk", "azure-file", "cinder", "vsphere-volume",
+                                          "portworx-volume")
+)  # fmt: skip
+"""Provisioners that upstream translates to CSI; see csi-translation-lib v0.36.3 ``translate.go``."""
+
+
+def driver_volume(
+    claim: Claim, volume: Volume | None, storage_class: objects.StorageClass | None
+) -> DriverVolume | None:
+    """What a claim counts as on a node: its CSI volume, or the one that its StorageClass will make for it."""
+    if volume is not None:
+        return (volume.driver, volume.handle) if volume.driver and volume.handle else None
+    if storage_class is None or not storage_class.provisioner or storage_class.provisioner in _IN_TREE:
+        return None
+    return (storage_class.provisioner, f"\0{claim.key}")  # no driver's handle looks like that
 
 
 class Attachments:
@@ -40,7 +55,7 @@ class Attachments:
         self._held: dict[str, tuple[DriverVolume, str]] = {}
         self._holders: dict[tuple[DriverVolume, str], int] = {}
 
-    def counts(self, driver: str, nodes: Snapshot) -> Counts | None:
+    def counts(self, driver: str, nodes: NodeTable) -> Counts | None:
         """int64[node]: volumes of the driver per node, or None where no node has any. Maybe a view: do not write."""
         counts = self._counts.get(driver)
         lingering = self.lingering.get(driver)
@@ -106,7 +121,7 @@ class Attachments:
         twin._holders = dict(self._holders)
         return twin
 
-    def differences(self, fresh: Attachments, nodes: Snapshot, fresh_nodes: Snapshot) -> list[str]:
+    def differences(self, fresh: Attachments, nodes: NodeTable, fresh_nodes: NodeTable) -> list[str]:
         """What differs from attachments counted anew, for ``Snapshot.check``."""
         wrong = []
         if self.nodes_of != fresh.nodes_of:
@@ -195,7 +210,7 @@ class ClaimUse:
         twin._names = dict(self._names)
         return twin
 
-    def differences(self, fresh: ClaimUse, nodes: Snapshot, fresh_nodes: Snapshot) -> list[str]:
+    def differences(self, fresh: ClaimUse, nodes: NodeTable, fresh_nodes: NodeTable) -> list[str]:
         """What differs from uses counted anew, for ``Snapshot.check``."""
         wrong = self.attachments.differences(fresh.attachments, nodes, fresh_nodes)
         if self.users != fresh.users:
@@ -227,7 +242,7 @@ class Limits:
         for driver, (node, limit) in after.items():
             self._by_driver.setdefault(driver, {})[node] = limit
 
-    def column(self, driver: str, nodes: Snapshot) -> Counts | None:
+    def column(self, driver: str, nodes: NodeTable) -> Counts | None:
         """int64[node]: the limit per node, ``NO_LIMIT`` where there is none; None where no node has one."""
         limits = self._by_driver.get(driver)
         if limits is None:

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 
 from stowplan.framework import disks, reach
 from stowplan.framework import storage as parsed
-from stowplan.framework.attachments import Attachments, ClaimUse, DriverVolume, Limits
+from stowplan.framework.attachments import Attachments, ClaimUse, DriverVolume, Limits, driver_volume
 from stowplan.framework.free import FreeVolumes
+from stowplan.framework.indexes import Index
 from stowplan.framework.inflight import Assumption, InFlight
 from stowplan.framework.pools import Capacity, Promise
 from stowplan.framework.refusals import Refusals
@@ -46,12 +47,6 @@ StorageObject = (
     | objects.CSIStorageCapacity
     | objects.VolumeAttachment
 )
-
-_IN_TREE = frozenset(
-    f"kubernetes.io/{name}" for name in ("aws-ebs", "gce-pd", "azure-disk", "azure-file", "cinder", "vsphere-volume",
-                                          "portworx-volume")
-)  # fmt: skip
-"""Provisioners that upstream translates to CSI; see csi-translation-lib v0.36.3 ``translate.go``."""
 
 
 class VolumeCatalog:
@@ -90,9 +85,9 @@ class VolumeCatalog:
         self._claims: dict[str, Claim] = {}
         self._volumes: dict[str, Volume] = {}
         self._topologies: dict[str, reach.Topology] = {}
-        self._reserved: dict[str, tuple[str, ...]] = {}
-        self._claims_of: dict[str, tuple[str, ...]] = {}
-        self._attachments_of: dict[str, tuple[str, ...]] = {}
+        self._reserved = Index()
+        self._claims_of = Index()
+        self._attachments_of = Index()
         self._free: dict[str, FreeVolumes] = {}
         self._use = ClaimUse()
         self._sharing: dict[reach.Topology, int] = {}
@@ -151,13 +146,7 @@ class VolumeCatalog:
 
     def driver_volume(self, claim: Claim) -> DriverVolume | None:
         """What the claim counts as on a node: its CSI volume, or the one that its StorageClass will make for it."""
-        volume = self._volumes.get(claim.volume)
-        if volume is not None:
-            return (volume.driver, volume.handle) if volume.driver and volume.handle else None
-        storage_class = self.classes.get(claim.storage_class)
-        if storage_class is None or not storage_class.provisioner or storage_class.provisioner in _IN_TREE:
-            return None
-        return (storage_class.provisioner, f"\0{claim.key}")  # no driver's handle looks like that
+        return driver_volume(claim, self._volumes.get(claim.volume), self.classes.get(claim.storage_class))
 
     # ------------------------------------------------------------ objects
 
@@ -332,7 +321,7 @@ class VolumeCatalog:
         old = self._claims.pop(key, None)
         if new is not None:
             self._claims[key] = new
-        _reindex(self._claims_of, key, old.volume if old else "", new.volume if new else "")
+        self._claims_of.move(key, old.volume if old else "", new.volume if new else "")
         self.refusals.seen(key, new.uid if new else "", bound=bool(new and new.volume))
         held = self.in_flight.claims.get(key)
         if held is not None and (
@@ -354,7 +343,7 @@ class VolumeCatalog:
         if new is not None:
             self._volumes[name] = new
             self._sharing[new.topology] = self._sharing.get(new.topology, 0) + 1
-        _reindex(self._reserved, name, old.claim if old else "", new.claim if new else "")
+        self._reserved.move(name, old.claim if old else "", new.claim if new else "")
         holder = self.in_flight.volumes.get(name)
         if holder is not None and (new is None or new.claim):
             self._release(holder)
@@ -383,7 +372,7 @@ class VolumeCatalog:
             self.volume_attachments[key] = new
         before = old.spec.source.persistent_volume_name if old else None
         after = new.spec.source.persistent_volume_name if new else None
-        _reindex(self._attachments_of, key, before or "", after or "")
+        self._attachments_of.move(key, before or "", after or "")
         self._hold(key)
 
     # ------------------------------------------------------------ inside: what follows from them
@@ -436,17 +425,3 @@ class VolumeCatalog:
             if found is not None and found.driver:
                 volume = (item.spec.attacher, found.handle)
         self.attachments.hold(key, volume, item.spec.node_name if item else "")
-
-
-def _reindex(index: dict[str, tuple[str, ...]], item: str, old: str, new: str) -> None:
-    """Moves an item from one key of an index to another; "" is no key."""
-    if old == new:
-        return
-    if old:
-        left = tuple(each for each in index[old] if each != item)
-        if left:
-            index[old] = left
-        else:
-            del index[old]
-    if new:
-        index[new] = tuple(sorted((*index.get(new, ()), item)))
