@@ -1,8 +1,9 @@
 """Pods that can never fit beside pods that can: what the flood costs the others, in one process and without I/O.
 
-`python -m tests.bench flood`. The fitting pods are those of a workload of `decisions`; between them come pods that ask
-for more CPU than any node has. Then, with the flood asleep, everything that goes on in a busy cluster is played back:
-binds are confirmed, node statuses come in, pods are deleted. All times are of the CPU: other processes do not count.
+`python -m tests.bench flood`; `python -m tests.bench stream --flood 10000` measures the same on a control plane. The
+fitting pods are those of a workload of `decisions`; between them come pods that ask for more CPU than any node has.
+Then, with the flood asleep, all that goes on in a busy cluster is played back: binds are confirmed, node statuses come
+in, pods are deleted. All times are of the CPU: other processes do not count.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from tests.bench import decisions, workloads
@@ -53,6 +54,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def flood(scheduler: Scheduler, number: int, classes: int) -> Iterable[PodInfo]:
+    """Those of ``hopeless``, as the scheduler sees them."""
+    for manifest in hopeless(number, classes, "stowplan"):
+        manifest["metadata"]["uid"] = manifest["metadata"]["name"]
+        yield scheduler.cache.interner.pod(msgspec.convert(manifest, objects.Pod))
+
+
+def hopeless(number: int, classes: int, scheduler: str) -> Iterator[Manifest]:
     """Pods that ask for too much, half of them with a spread; those of one kind differ in their names only."""
     for at in range(number):
         kind = at % classes
@@ -60,13 +68,17 @@ def flood(scheduler: Scheduler, number: int, classes: int) -> Iterable[PodInfo]:
             "topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {"matchLabels": {"kind": str(kind)}},
         }  # fmt: skip
-        manifest: Manifest = {
-            "metadata": {"name": f"never-{at}", "namespace": "default", "uid": f"never-{at}",
-                         "labels": {"kind": str(kind)}},
-            "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": NEVER}}}],
-                     "topologySpreadConstraints": [spread] if kind % 2 else []},
-        }  # fmt: skip
-        yield scheduler.cache.interner.pod(msgspec.convert(manifest, objects.Pod))
+        container = {"name": "main", "image": "app:1", "resources": {"requests": {"cpu": NEVER}}}
+        yield {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"never-{at}", "namespace": workloads.NAMESPACE, "labels": {"kind": str(kind)}},
+            "spec": {
+                "schedulerName": scheduler,
+                "containers": [container],
+                "topologySpreadConstraints": [spread] if kind % 2 else [],
+            },
+        }
 
 
 def _drain(scheduler: Scheduler) -> tuple[list[Placed], float]:

@@ -3,6 +3,10 @@
 Measured is what a user waits: from the moment at which the request that creates a pod is sent to the moment at which a
 watch shows it bound. With `--churn`, nodes leave and come back meanwhile; none of them holds a pod of the test before.
 Afterwards nothing may be left over, and the memory is read again when the scheduler has been idle for a while.
+
+With `--flood`, so many pods that fit nowhere are there, too: before the others, or created as fast as possible beside
+them. What that costs the others is the scheduler's doing or the API server's, which has to store them all: the last run
+has the same flood for a scheduler that there is not.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import itertools
 import os
 import sys
@@ -21,12 +26,12 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from tests.bench import machine, measure, meter, report, systems, workloads
+from tests.bench import flood, machine, measure, meter, report, systems, workloads
 from tests.bench.machine import Machine
 from tests.bench.populate import OPTIONS, each, populate
 from tests.bench.systems import ROOT, System
 from tests.bench.workloads import Workload
-from tests.controlplane.api import Api, path_of
+from tests.controlplane.api import Api, condition, path_of
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Layout, Manifest
 from tests.controlplane.plane import ControlPlane
@@ -34,12 +39,23 @@ from tests.controlplane.process import Process
 
 WARM = 5
 """Pods that come first, to be sure that the scheduler runs."""
+KINDS = 10
+"""Kinds of pods in the flood; half of them have a rule of their own besides."""
 WAIT = 120.0
 """Seconds after the last pod was created in which all must be bound."""
 _HEADER = (
     "", "pods", "bound", "p50 ms", "p90 ms", "p99 ms", "max ms", "pods/s", "CPU ms/pod", "API CPU ms/pod",
     "RSS before", "peak", "after MiB", "others",
 )  # fmt: skip
+
+
+class When(enum.Enum):
+    """When the flood comes; the values are what the table says."""
+
+    NEVER = ""
+    BEFORE = "flood before"
+    MEANWHILE = "flood meanwhile"
+    OF_OTHERS = "flood meanwhile, for nobody"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +66,7 @@ class Stream:
         rate: pods a second; 0 for as fast as they can be created.
         churn: nodes a second that leave; each comes back before the next one leaves.
         rest: seconds without work before the memory is read for the last time.
+        flood: pods that fit nowhere, and ``when`` they come.
     """
 
     workload: Workload
@@ -58,6 +75,8 @@ class Stream:
     rate: float
     churn: float
     rest: float
+    flood: int = 0
+    when: When = When.NEVER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +93,7 @@ class Result:
     """
 
     system: str
+    when: When
     pods: int
     bound: int
     waits: list[float]
@@ -124,9 +144,15 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
         for manifest in itertools.islice(manifests, WARM):
             await api.create(manifest)
         await process_until(process, lambda: len(arrived) >= WARM)
+        if stream.when is When.BEFORE:
+            await _flood(plane, stream, system.scheduler_name)
+            await _last_is_told(api, stream, process)
         await used.settle()
         before = used.read()
         churning = asyncio.create_task(_churn(api, stream))
+        name = system.scheduler_name if stream.when is When.MEANWHILE else "nobody"
+        beside = stream.when in (When.MEANWHILE, When.OF_OTHERS)
+        flooding = asyncio.create_task(_flood(plane, stream, name)) if beside else None
         started = time.perf_counter()
         await _create(api, manifests, stream.rate, created)
         with contextlib.suppress(TimeoutError):
@@ -135,6 +161,8 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
                     used.read()
                     await asyncio.sleep(measure.POLL)
         churning.cancel()
+        if flooding is not None:
+            await flooding
         await used.settle()
         worked = used.latest
         await asyncio.sleep(stream.rest)
@@ -145,6 +173,7 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
     per_pod = 1000 / max(1, len(waits))
     return Result(
         system=system.name,
+        when=stream.when,
         pods=stream.pods,
         bound=len(waits),
         waits=waits,
@@ -154,6 +183,22 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
         rss=(before.scheduler.rss, after.scheduler.peak_rss, after.scheduler.rss),
         others=worked.others_since(before),
     )
+
+
+async def _flood(plane: ControlPlane, stream: Stream, scheduler: str) -> None:
+    """Over connections of its own: the other pods must not wait for them before they are sent."""
+    async with plane.api(connections=32) as api:
+        await each(flood.hopeless(stream.flood, KINDS, scheduler), api.create)
+
+
+async def _last_is_told(api: Api, stream: Stream, process: Process) -> None:
+    """Waits until the last pod of the flood says why it waits."""
+    path = f"{measure.PODS}/never-{stream.flood - 1}"
+    deadline = time.perf_counter() + 5 * WAIT
+    while condition(await api.get(path), "PodScheduled") != "False":
+        if not process.alive or time.perf_counter() > deadline:
+            raise ControlPlaneError(f"{process.name} has not said why the pods of the flood wait\n{process.tail()}")
+        await asyncio.sleep(0.5)
 
 
 async def process_until(process: Process, done: Callable[[], bool]) -> None:
@@ -206,10 +251,11 @@ def markdown(stream: Stream, results: Sequence[Result], on: Machine) -> str:
     """The results as a table."""
     how = f"{stream.rate:g} pods/s" if stream.rate else "all at once"
     nodes = f"{stream.layout.count:,} nodes" + (f", {stream.churn:g} of them a second leave" if stream.churn else "")
-    head = f"**{stream.workload.name}**: {stream.pods:,} pods, {how}; {nodes}"
+    crowd = f"; {stream.flood:,} pods that fit nowhere" if stream.flood else ""
+    head = f"**{stream.workload.name}**: {stream.pods:,} pods, {how}; {nodes}{crowd}"
     rows = [
         [
-            each.system, f"{each.pods:,}", f"{each.bound:,}",
+            f"{each.system}{each.when.value and ', '}{each.when.value}", f"{each.pods:,}", f"{each.bound:,}",
             *(f"{each.wait(share):,.0f}" for share in (0.5, 0.9, 0.99, 1.0)),
             f"{each.rate:,.0f}", f"{each.cpu:.2f}", f"{each.api_cpu:.2f}",
             *(f"{rss / report.MIB:,.0f}" for rss in each.rss), f"{each.others:.0%}",
@@ -230,13 +276,15 @@ def main(arguments: Sequence[str]) -> int:
         rate=options.rate,
         churn=options.churn,
         rest=options.rest,
+        flood=options.flood,
     )
     stream.workload.check(stream.pods, stream.layout)
     on = machine.describe()
     results = []
     for name in options.systems.split(","):
-        print(f"==> {stream.pods} pods by {name}", file=sys.stderr, flush=True)
-        results.append(run(systems.BY_NAME[name], stream))
+        for when in When if stream.flood else (When.NEVER,):
+            print(f"==> {stream.pods} pods by {name} {when.value}".rstrip(), file=sys.stderr, flush=True)
+            results.append(run(systems.BY_NAME[name], dataclasses.replace(stream, when=when)))
     print(markdown(stream, results, on))
     if options.json:
         document = msgspec.json.encode({"machine": on, "stream": stream, "results": results})
@@ -251,6 +299,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=50.0, metavar="N", help="pods a second, 0 for all at once; "
                         "default %(default)s")  # fmt: skip
     parser.add_argument("--churn", type=float, default=0.0, metavar="N", help="nodes a second that leave and come back")
+    parser.add_argument("--flood", type=int, default=0, metavar="N", help="pods that fit nowhere: four runs each, "
+                        "without them, with them before, meanwhile, and meanwhile but for nobody")  # fmt: skip
     parser.add_argument("--rest", type=float, default=20.0, metavar="SECONDS", help="without work, before the memory "
                         "is read for the last time; default %(default)s")  # fmt: skip
     parser.add_argument("--groups", type=int, default=1, metavar="N", help="workloads that the pods belong to")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stowplan.kube.pacing import Backoff, Limiter
+from stowplan.kube.pacing import Backoff, Limiter, Strain
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30))
@@ -58,3 +58,28 @@ def test_limiter_never_lets_more_through_than_rate_and_burst_allow(pauses: list[
     for start in range(len(sent)):
         for end in range(start, len(sent)):
             assert end - start + 1 <= 3 + 10 * (sent[end] - sent[start]) + 1e-6
+
+
+def test_answers_that_take_much_longer_than_usual_mean_strain_for_a_while() -> None:
+    clock = Clock()
+    strain = Strain(clock=clock)
+    told = []
+    for seconds in (0.002, 0.010, 0.050):
+        strain.took(seconds)
+        told.append(strain.high)
+    clock.now += Strain.HOLD
+    assert (told, strain.high) == ([False, False, True], False)
+
+
+def test_a_server_that_has_become_slow_for_good_is_not_strained_for_ever() -> None:
+    clock = Clock()
+    strain = Strain(clock=clock)
+    strain.took(0.010)
+    strain.took(0.100)
+    assert strain.high
+    clock.now += 60.0
+    strain.took(0.100)
+    assert strain.high
+    clock.now += 60.0
+    strain.took(0.100)
+    assert not strain.high

@@ -203,7 +203,7 @@ class _Process:
         self, api: session.Api, watched: feed.Feed, recorder: events.Recorder, *, fence: Callable[[], str]
     ) -> None:
         """Schedules and reconciles until cancelled."""
-        told = reporter.Reporter(api, recorder)
+        told = reporter.Reporter(api, recorder, busy=lambda: self._loop is not None and self._loop.busy)
         evicting = evictor.Evictor(api, recorder, self._carried_out, self._call_back)
         volumes = prebind.PreBinder(
             api,

@@ -17,7 +17,7 @@ import structlog
 
 from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
-from stowplan.kube import binder
+from stowplan.kube import binder, pacing
 from stowplan.live import gangs, why
 from stowplan.live.board import PolicyBoard
 from stowplan.live.evictor import Evictor
@@ -85,6 +85,7 @@ class SchedulingLoop:
         self._solver = gangs.Solver(clock)
         self._wake = asyncio.Event()
         self._preparing: dict[str, tuple[Placed, gangs.Permit]] = {}
+        self._strain = pacing.Strain(clock=clock)
         self.in_flight = 0
 
     def wake(self) -> None:
@@ -101,8 +102,8 @@ class SchedulingLoop:
 
     @property
     def busy(self) -> bool:
-        """Whether binds wait for the API server."""
-        return self.in_flight >= BUSY
+        """Whether binds wait for the API server: many of them, or any of them for long."""
+        return self.in_flight >= BUSY or self._strain.high
 
     async def run(self) -> None:
         """Schedules until cancelled; what is in flight is cancelled with it."""
@@ -253,6 +254,7 @@ class SchedulingLoop:
             asked = self._clock()
             said = why.annotation(placed.decision, self._board.relaxed(pod.cls))
             outcome = await self._binder.bind(reference(pod), node, {binder.WHY: said})
+            self._strain.took(self._clock() - asked)
             settled = await self._find_out(placed, outcome) if isinstance(outcome, binder.Unknown) else outcome
             self._observer.bind(type(settled).__name__, self._clock() - asked)
             if not (isinstance(settled, binder.Refused) and permit.insists(pod.uid) and tries):

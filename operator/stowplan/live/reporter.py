@@ -1,13 +1,17 @@
 """Tells users why a pod waits: the PodScheduled condition and the FailedScheduling event, never in the way of a bind.
 
 The loop hands over what it found; a few workers write it. Per pod only the newest finding is kept, so a flood of
-pods that fit nowhere costs a bounded number of writes at a time and the binds go first.
+pods that fit nowhere costs a bounded number of writes at a time. While binds wait for the API server (``busy``) all but
+one worker rest, and that one pauses between two conditions: ten thousand pods that fit nowhere can be told later, and
+are told slowly meanwhile. A node that is promised to a pod is written at once, since the next process must know of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -17,6 +21,9 @@ from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 
 log = structlog.get_logger(__name__)
+
+PAUSE: Final = 0.02
+"""Seconds between two conditions, and between two looks of the workers that rest, while binds wait."""
 
 
 def reference(pod: PodInfo, *, nominated: str = "") -> objects.Pod:
@@ -48,19 +55,24 @@ class Reporter:
     Args:
         api: where to.
         recorder: for the events.
+        busy: whether binds wait for the API server.
         workers: conditions written at a time.
     """
 
-    def __init__(self, api: session.Api, recorder: events.Recorder, *, workers: int = 4) -> None:
+    def __init__(
+        self, api: session.Api, recorder: events.Recorder, *, busy: Callable[[], bool], workers: int = 4
+    ) -> None:
         self._api = api
         self._recorder = recorder
+        self._busy = busy
         self._workers = workers
+        self._promised: dict[str, _Finding] = {}
         self._findings: dict[str, _Finding] = {}
         self._ready = asyncio.Semaphore(0)
 
     def scheduled(self, pod: PodInfo, node: str) -> None:
         """The pod was bound."""
-        self._findings.pop(pod.uid, None)
+        self._take(pod.uid)
         self._recorder.scheduled(reference(pod), node)
 
     def failed(self, pod: PodInfo, message: str, *, nominated: str | None = None) -> None:
@@ -74,26 +86,39 @@ class Reporter:
         self._recorder.failed_scheduling(reference(pod), message)
         if pod.scheduled_message == message and nominated is None:
             return
-        known = self._findings.get(pod.uid)
+        known = self._promised.get(pod.uid) or self._findings.get(pod.uid)
         if known is not None and nominated is None:
             nominated = known.nominated
-        self._findings[pod.uid] = _Finding(pod, message, nominated)
+        if nominated is None:
+            self._findings[pod.uid] = _Finding(pod, message, None)
+        else:
+            self._findings.pop(pod.uid, None)
+            self._promised[pod.uid] = _Finding(pod, message, nominated)
         if known is None:
             self._ready.release()
 
     async def run(self) -> None:
         """Writes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._workers):
-                tasks.create_task(self._work())
+            for number in range(self._workers):
+                tasks.create_task(self._work(rests=number > 0))
 
-    async def _work(self) -> None:
+    def _take(self, uid: str) -> _Finding | None:
+        return self._promised.pop(uid, None) or self._findings.pop(uid, None)
+
+    async def _work(self, *, rests: bool) -> None:
         while True:
             await self._ready.acquire()
-            if not self._findings:
+            if self._busy() and not self._promised:
+                if rests:
+                    self._ready.release()
+                await asyncio.sleep(PAUSE)
+                if rests:
+                    continue
+            uid = next(iter(self._promised or self._findings), None)
+            finding = None if uid is None else self._take(uid)
+            if finding is None:
                 continue
-            uid = next(iter(self._findings))
-            finding = self._findings.pop(uid)
             try:
                 await writes.patch_pod_status(
                     self._api,
