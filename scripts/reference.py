@@ -32,6 +32,11 @@ NAMES = (
     (common.ANNOTATION_POLICY, "annotation", "On a pod, by the user: the SchedulingPolicy that governs it."),
     (common.ANNOTATION_WHY, "annotation", "On a bound pod: why this node, as compact JSON."),
     (common.ANNOTATION_FENCE, "annotation", "On a bound pod: holder and transitions of the lease it was bound under."),
+    (
+        common.ANNOTATION_GROWING,
+        "annotation",
+        "On a claim: to what size it grows while nobody uses it, and since when.",
+    ),
 )
 
 
