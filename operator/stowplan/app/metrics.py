@@ -269,22 +269,19 @@ def _sampled(sources: Sources) -> Iterator[core.Metric]:
         [((queue,), pods) for queue, pods in sources.pending_pods().items()],
         "queue",
     )
-    incoming = core.CounterMetricFamily(
+    yield _counter(
         "scheduler_queue_incoming_pods_total",
         "Number of pods added to scheduling queues by event and queue type.",
-        labels=("queue", "event"),
+        sources.incoming_pods().items(),
+        "queue",
+        "event",
     )
-    for labels, pods in sources.incoming_pods().items():
-        incoming.add_metric(labels, pods)
-    yield incoming
-    vain = core.CounterMetricFamily(
+    yield _counter(
         "stowplan_queue_vain_retries_total",
         "Number of attempts that an event led to and that ended with the same reasons as the one before.",
-        labels=("event",),
+        [((event,), retries) for event, retries in sources.vain_retries().items()],
+        "event",
     )
-    for event, retries in sources.vain_retries().items():
-        vain.add_metric((event,), retries)
-    yield vain
     yield _gauge(
         "scheduler_unschedulable_pods",
         "Number of unschedulable pods by the plugin that rejected them; a pod counts once for each such plugin.",
@@ -309,14 +306,13 @@ def _sampled(sources: Sources) -> Iterator[core.Metric]:
         [((resource,), age) for resource, age in sources.watch_age().items()],
         "resource",
     )
-    failures = core.CounterMetricFamily(
+    yield _counter(
         "stowplan_plugin_errors_total",
         "Failures of plugins: exceptions, and answers that no plugin may give.",
-        labels=("plugin", "extension_point"),
+        sources.plugin_errors().items(),
+        "plugin",
+        "extension_point",
     )
-    for labels, count in sources.plugin_errors().items():
-        failures.add_metric(labels, count)
-    yield failures
     yield _gauge(
         "stowplan_plugin_cut_off",
         "Plugins that are not called any more, as they failed for too many pods in a row.",
@@ -327,6 +323,15 @@ def _sampled(sources: Sources) -> Iterator[core.Metric]:
     )
     yield _gauge("stowplan_leader", "Whether this replica is the one that writes.", [((), sources.leader())])
     yield _gauge("stowplan_build_info", "The version that runs.", [((stowplan.__version__,), 1)], "version")
+
+
+def _counter(
+    name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str
+) -> core.CounterMetricFamily:
+    family = core.CounterMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
 
 
 def _gauge(
