@@ -110,7 +110,7 @@ class Plugin(Protocol):
     - ``may_help`` and ``alike``: which of those events are, and for which pods the answer is the same; see
       :class:`Hinting` and :class:`Alike`
     - ``alone``: True where ``filter`` judges a node by the pods on that node and on no other: preemption tries many
-      nodes at once then
+      nodes at once then, and what happens on a node that another plugin bars is no reason to try the pod again
     - ``static``: True where ``filter`` depends on the pod's class and the nodes' names, labels, taints and cordons
       alone; its verdict is then computed once per class and kept until one of those changes
     """
