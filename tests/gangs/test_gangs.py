@@ -76,6 +76,23 @@ def test_a_gang_is_placed_when_its_last_member_comes() -> None:
     assert world.run() == {"train-0": "n1", "train-1": "n1", "train-2": "n1"}
 
 
+def test_the_status_of_the_policy_names_the_gangs_that_wait_and_what_for() -> None:
+    world = World([node("n1", cpu=4)], [gang()])
+    world.create(*members(2, "short"), *members(3, "placed"), *members(3, "large", cpu=2), member("alone", "alone"))
+    world.run()
+    key = world.cache.snapshot.policy_of(member("any").cls)
+    said = {each.name: (each.min_member, each.waiting, each.bound) for each in world.board.facts(key).gangs}
+    assert said == {"short": (3, 2, 0), "large": (3, 3, 0), "alone": (3, 1, 0)}
+    messages = {each.name: each.message for each in world.board.facts(key).gangs}
+    assert "2 of minMember 3 members exist" in messages["short"]
+    assert "no room for 3 members at once" in messages["large"]
+    world.create(member("short-9", "short"))
+    world.delete(*members(3, "placed"))
+    world.later(60)
+    world.run()
+    assert {each.name for each in world.board.facts(key).gangs} == {"large", "alone"}
+
+
 def test_a_gang_that_does_not_fit_holds_nothing_and_blocks_nobody() -> None:
     world = World([node("n1", cpu=2)], [gang()])
     big = members(3)

@@ -53,8 +53,16 @@ async def test_a_gang_waits_for_its_last_member_and_says_so(api: Api, namespace:
     message = await objects.unschedulable(api, namespace, "p1", saying="2 of minMember 3 members exist")
     assert f"gang {namespace}/g" in message
     await objects.event(api, first, "FailedScheduling")
+
+    def listed(policy: Manifest) -> list[tuple[str, int, int]]:
+        gangs = policy.get("status", {}).get("gangs", [])
+        return [(each["name"], each["waiting"], each["minMember"]) for each in gangs if each["message"]]
+
+    path = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/schedulingpolicies/together"
+    await api.wait(path, lambda found: listed(found) == [("g", 2, 3)], within=objects.PATIENCE)
     await api.create(member(namespace, "p2"))
     assert len(await objects.all_bound(api, namespace, 3)) == 3
+    await api.wait(path, lambda found: not listed(found), within=objects.PATIENCE)
 
 
 async def test_of_two_gangs_with_room_for_one_one_runs_and_the_other_after_it(
@@ -90,13 +98,8 @@ async def test_members_are_placed_jointly_where_one_after_the_other_would_fail(
     taint = {"key": "old", "effect": "PreferNoSchedule"}
     await api.patch(f"/api/v1/nodes/{n2}", {"spec": {"taints": [taint]}})
     await together(api, namespace, 2)
-    await objects.create_all(
-        api,
-        [
-            member(namespace, "any", cpu="1500m"),
-            member(namespace, "tied", cpu="1500m", nodeSelector={HOSTNAME: n1}),
-        ],
-    )
+    await api.create(member(namespace, "any", cpu="1500m"))
+    await api.create(member(namespace, "tied", cpu="1500m", nodeSelector={HOSTNAME: n1}))
     nodes = {pod["metadata"]["name"]: pod for pod in await objects.all_bound(api, namespace, 2)}
     assert {name: pod["spec"]["nodeName"] for name, pod in nodes.items()} == {"any": n2, "tied": n1}
     assert objects.why(nodes["any"])["plugins"] == ["JointPlacement"]

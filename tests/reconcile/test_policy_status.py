@@ -6,7 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from stowplan.api.policy import SchedulingPolicy
-from stowplan.api.policy_status import DomainStatus, PodCounts, Shadow
+from stowplan.api.policy_status import DomainStatus, GangStatus, PodCounts, Shadow
 from stowplan.reconcile.policy_status import PolicyFacts, status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,6 +51,12 @@ def test_the_conditions_when(facts: PolicyFacts, expected: dict[str, str], summa
     assert {each.type: each.status for each in told.conditions} == expected
     assert {each.observed_generation for each in told.conditions} == {4}
     assert told.summary.reason == summary
+
+
+def test_so_many_gangs_wait_that_not_all_are_listed() -> None:
+    gangs = tuple(GangStatus(name=f"g{number:03}", min_member=3, waiting=1) for number in reversed(range(100)))
+    told = status(policy(), PolicyFacts(gangs=gangs), NOW)
+    assert [each.name for each in told.gangs] == [f"g{number:03}" for number in range(64)]
 
 
 def test_a_doubt_is_told_and_keeps_the_policy_in_force() -> None:

@@ -47,6 +47,23 @@ class DomainStatus(ApiModel):
     """Whether the pods that run now break the rule."""
 
 
+class GangStatus(ApiModel):
+    """A gang of which members wait for a node."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    """The values of the labels that gangs go by, after the name of the StatefulCluster where there is one."""
+    min_member: Int
+    """As in spec.gang."""
+    waiting: Int = 0
+    """Members that wait for a node, those with scheduling gates left out."""
+    bound: Int = 0
+    """Members on nodes."""
+    message: str = ""
+    """What they wait for, as one of them says in its condition PodScheduled."""
+
+
 class Shadow(ApiModel):
     """What a policy in mode DryRun would have done on the live stream of pods.
 
@@ -98,6 +115,8 @@ class SchedulingPolicyStatus(ApiModel):
     """Where they are, by rule and group."""
     violations: Int = 0
     """How many entries of domains are violated."""
+    gangs: tuple[GangStatus, ...] = ()
+    """The gangs of which members wait, 64 of them at most; one that is placed whole is not listed."""
     shadow: Shadow = Shadow()
     """In mode DryRun: what the policy would have done."""
     conditions: Annotated[tuple[Condition, ...], ListMap("type", max_items=16)] = ()

@@ -7,7 +7,7 @@ which pods wait, and the board swaps the profiles of the scheduler between two d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -120,7 +120,23 @@ class PolicyBoard:
             overridden_by=tuple(sorted(conflicts.get(key, ()))),
             error=self.policies.problems.get(key, ""),
             doubts=self.policies.doubts(key, nodes),
+            gangs=tuple(self._gangs(key)),
         )
+
+    def _gangs(self, key: str) -> Iterator[policy_status.GangStatus]:
+        """The gangs of a policy of which members wait."""
+        scheduler = self.scheduler
+        for group, members in scheduler.roster.waiting():
+            if not (isinstance(group.counted, Governed) and group.counted.policy == key):
+                continue
+            said = (queued.message for pod in members if (queued := scheduler.queue.get(pod.uid)) is not None)
+            yield policy_status.GangStatus(
+                name=group.name.partition("/")[2],
+                min_member=group.min_member,
+                waiting=len(members),
+                bound=scheduler.cache.snapshot.counter(group.counted).total,
+                message=next(filter(None, said), "")[:1024],
+            )
 
     def bound(self, placed: Placed) -> None:
         """A pod has got its node: what a policy in mode DryRun has said about it counts."""

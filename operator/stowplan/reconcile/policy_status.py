@@ -16,6 +16,7 @@ from stowplan.api import policy_status as written
 QUESTIONABLE: Final = "QuestionableSpec"
 """Reason of Accepted: in force as written, which is likely not as it was meant."""
 _NAMED = 3
+_MOST_GANGS = 64
 _MOST_ROWS = 256
 """Entries of status.domains: violated ones first."""
 
@@ -31,6 +32,7 @@ class PolicyFacts:
         overridden_by: names of policies that take pods which this one selects too.
         error: why the scheduler cannot use the policy; "" where it does.
         doubts: what is likely a mistake in it.
+        gangs: those of its gangs of which members wait.
     """
 
     pods: written.PodCounts = field(default_factory=written.PodCounts)
@@ -39,6 +41,7 @@ class PolicyFacts:
     overridden_by: tuple[str, ...] = ()
     error: str = ""
     doubts: tuple[str, ...] = ()
+    gangs: tuple[written.GangStatus, ...] = ()
 
 
 def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> written.SchedulingPolicyStatus:
@@ -58,6 +61,7 @@ def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> w
         pods=facts.pods,
         domains=tuple(rows),
         violations=sum(row.violated for row in facts.domains),
+        gangs=tuple(sorted(facts.gangs, key=lambda gang: gang.name)[:_MOST_GANGS]),
         shadow=facts.shadow,
         conditions=kept,
         summary=written.PolicySummary(pods=f"{facts.pods.bound}/{facts.pods.governed}", reason=bad),

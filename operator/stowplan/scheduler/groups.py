@@ -7,7 +7,7 @@ group, when the solver was asked for it, and whether the group is being bound.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from stowplan.framework.counters import Predicate
 from stowplan.framework.events import ClusterEvent, Happening
@@ -123,6 +123,13 @@ class Roster:
         if group.need(there, nodes) > there:
             return incomplete(group, there + bound)
         return f"{group.name}: {there} members wait and {bound} are on nodes; minMember is {group.min_member}"
+
+    def waiting(self) -> Iterator[tuple[Group, tuple[PodInfo, ...]]]:
+        """The gangs that wait, whole or in part, each with the members that may be placed."""
+        for group, memory in self._groups.items():
+            members = tuple(pod for pod in memory.members.values() if not pod.gates)
+            if group.strict and members and group not in self.binding:
+                yield group, members
 
     def classes(self) -> set[PodClass]:
         """The classes of the pods that wait."""
