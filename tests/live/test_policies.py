@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 from tests.controlplane.api import Api
 from tests.controlplane.nodes import HOSTNAME, RACK, ZONE, Manifest
@@ -99,6 +102,23 @@ async def test_a_policy_that_is_tried_places_nobody_and_tells_what_it_would_have
         await objects.bound(api, namespace, f"p{n}")
     found = await tells(api, namespace, decisions=4, impossible=3)
     assert found["status"]["pods"] == {"governed": 0, "bound": 0, "pending": 0}
+
+
+async def test_a_policy_that_is_tried_on_a_flood_of_pods_is_written_now_and_then(api: Api, namespace: str) -> None:
+    """Not for each pod: once a second at most, and only if there is something new."""
+    await governing(api, policy(namespace, "tried", mode="DryRun", selector={}))
+    collection = policy_path(namespace, "").rstrip("/")
+    version = (await api.request("GET", collection))["metadata"]["resourceVersion"]
+    started = asyncio.get_running_loop().time()
+    await objects.create_all(api, (objects.pod(namespace, f"p{n}") for n in range(60)))
+    await tells(api, namespace, decisions=60)
+    seconds = asyncio.get_running_loop().time() - started
+    writes = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            async for _ in api.watch(collection, version):
+                writes += 1
+    assert 1 <= writes <= seconds + 2
 
 
 async def test_a_policy_that_is_tried_tells_of_gangs_and_of_pods_that_it_would_let_go(
