@@ -131,3 +131,20 @@ def test_pods_by_priority_are_counted_anew_when_namespaces_change() -> None:
     assert nodes.priorities().count(there, 5, nodes).tolist() == [0]
     nodes.put_namespace("other", {"team": "a"})
     assert nodes.priorities().count(there, 5, nodes).tolist() == [1]
+
+
+def test_what_is_kept_survives_a_trial() -> None:
+    """Also where the only pods with an affinity term leave for a moment; the term itself is forgotten later."""
+    nodes = snapshot([node("n1")], [pod("shy", on="n1", anti_affinity=[term(HOST, selector({"app": "db"}))])])
+    (shy,) = nodes.pods.values()
+    kept = nodes.epoch
+    with Trial(nodes) as trial:
+        trial.take(shy)
+        assert nodes.check() == []
+    assert nodes.epoch is kept
+    nodes.remove_pod(shy.uid)
+    assert nodes.required_anti_terms
+    nodes.sweep()
+    assert not nodes.required_anti_terms
+    nodes.add_pod(shy)
+    assert nodes.check() == []

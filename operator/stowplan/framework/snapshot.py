@@ -39,7 +39,8 @@ class Snapshot(NodeTable):
         orphans: pods whose node is not known (yet, or any more), by node name, by uid.
         namespaces: labels by namespace.
         required_terms: distinct required affinity terms that pods on nodes carry, to the number of their classes;
-            likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``.
+            likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``. One that nobody carries
+            any more stays until the next sweep, so that it may come back without anything being dropped.
         volumes: storage objects and who uses them.
         workloads: which pods belong together.
         nominations: the pods that wait for a node that is promised to them.
@@ -235,6 +236,10 @@ class Snapshot(NodeTable):
             self._priorities.used = False
             self._priorities.forget_counts()
         self._counters_of.clear()
+        self.required_terms, self.required_anti_terms, self.preferred_terms, self.preferred_anti_terms = (
+            _carried(self.required_terms), _carried(self.required_anti_terms),
+            _carried(self.preferred_terms), _carried(self.preferred_anti_terms),
+        )  # fmt: skip
         self.forget_images()
         self.invalidate()
 
@@ -295,7 +300,7 @@ class Snapshot(NodeTable):
             if total != counter.total:
                 wrong.append(f"total of {predicate}")
         terms = ("required_anti_terms", "required_terms", "preferred_terms", "preferred_anti_terms")
-        wrong.extend(each for each in terms if getattr(self, each) != getattr(fresh, each))
+        wrong.extend(each for each in terms if _carried(getattr(self, each)) != getattr(fresh, each))
         wrong.extend(self.volumes.differences(self, fresh.volumes, fresh))
         if self._tiers != fresh._tiers:
             wrong.append("priorities")
@@ -335,7 +340,6 @@ class Snapshot(NodeTable):
             del rows[row]
             if not rows:
                 del self._rows_of[cls]
-                self._counters_of.pop(cls, None)
                 self._count_terms(cls, -1)
         if pod.claims or pod.volumes:
             self.volumes.remove_pod(pod, row)
@@ -371,12 +375,14 @@ def _tally(terms: dict[K, int], of: Iterable[K], delta: int) -> bool:
     appeared = False
     for term in of:
         count = terms.get(term, 0) + delta
-        appeared |= count == delta == 1
-        if count:
-            terms[term] = count
-        else:
-            terms.pop(term, None)
+        appeared |= term not in terms
+        terms[term] = count
     return appeared
+
+
+def _carried(terms: Mapping[K, int]) -> dict[K, int]:
+    """Without those that nobody carries any more."""
+    return {term: count for term, count in terms.items() if count}
 
 
 def _placement_differs(old: objects.Node, new: objects.Node) -> bool:
