@@ -10,7 +10,7 @@ from tests.scenarios.scenario import Setup
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize("name", ["zone-outage", "rollback", "rack-drain"])
+@pytest.mark.parametrize("name", ["lost-disk", "rollback", "rack-drain"])
 def test_stowplan_passes(name: str) -> None:
     outcome = run(Case(scenario=registry.BY_NAME[name], setup=Setup.OURS), lambda _: None)
     assert (outcome.reason, outcome.broken) == ("", ())
