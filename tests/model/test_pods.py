@@ -172,7 +172,13 @@ def test_pods_are_read_from_json_as_the_api_server_writes_it() -> None:
       "status": {"phase": "Succeeded",
         "conditions": [{"type": "PodScheduled", "status": "False", "message": "why"}]}}"""
     pod = Interner().pod(msgspec.json.decode(body, type=objects.Pod))
-    assert (pod.uid, pod.key, pod.priority, pod.gates, pod.owner) == ("u", "prod/p", 5, ("g",), ("Job", "j"))
+    assert (pod.uid, pod.key, pod.priority, pod.gates, pod.owner) == (
+        "u",
+        "prod/p",
+        5,
+        ("g",),
+        ("batch/v1", "Job", "j"),
+    )
     assert (pod.finished, pod.terminating, pod.scheduled_message) == (True, False, "why")
     assert pod.cls.requests == {"cpu": 250, "memory": 1024}
     assert [(each.ip, each.protocol, each.port) for each in pod.cls.ports] == [("10.0.0.1", "TCP", 80)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -27,6 +27,8 @@ from stowplan.plugins.node_resources_fit import NodeResourcesFit
 from stowplan.plugins.policy_keeper import PolicyKeeper
 from stowplan.plugins.preemption_search import LOOKS_ALONE, NOT_TRIED
 
+NOBODY: Mapping[int, list[PodInfo]] = {}
+
 
 @st.composite
 def governed(draw: st.DrawFn) -> Crowd:
@@ -49,7 +51,7 @@ def same(
     preemptor: PodInfo,
     gone: Departures,
     leavers: Mapping[int, list[PodInfo]],
-    arrivals: Mapping[int, list[PodInfo]] = MappingProxyType({}),
+    arrivals: Mapping[int, list[PodInfo]] = NOBODY,
 ) -> None:
     """Row by row: only the pods of that row have left, or come."""
     framework = crowd.world.policies.framework_for(preemptor.cls)
@@ -212,9 +214,9 @@ def test_nobody_is_evicted_where_a_plugin_rejects_the_node_all_the_same(picky: P
 def test_nodes_that_are_promised_to_others_are_not_looked_at() -> None:
     """More of them than one attempt looks at come before the one that will do."""
     crowd = crowded(LOOKS_ALONE + 20, but=-1)
-    for name in list(crowd.nodes.pods):
-        if name.startswith("vip") and name != "vip0":
-            crowd.nodes.remove_pod(name)
+    for each in list(crowd.nodes.pods.values()):
+        if each.name.startswith("vip") and each.name != "vip0":
+            crowd.nodes.remove_pod(each.uid)
     for row in range(1, LOOKS_ALONE + 20):
         if row != LOOKS_ALONE + 10:
             other = pod(f"other{row}", cpu="2", priority=100)

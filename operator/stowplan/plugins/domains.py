@@ -85,6 +85,17 @@ def tally(nodes: Snapshot, predicate: Predicate, key: str) -> Tally:
     return nodes.once((Tally, predicate, key), lambda: Tally(nodes, predicate, grouping(nodes, key), None))
 
 
+def everywhere(nodes: Snapshot, predicate: Predicate, group: Grouping) -> Counts:
+    """int64[code]: the pods that satisfy a predicate by code of the grouping, on all nodes; live. Do not write.
+
+    Made inside ``Snapshot.once``.
+    """
+    counter = nodes.counter(predicate)
+    domain = DomainCounter(counter.counts[: len(nodes)], group.column, None)
+    counter.domains.append(domain)
+    return domain.counts
+
+
 class Tally:
     """The pods that satisfy a predicate, by group, counting the eligible nodes only.
 
@@ -122,6 +133,10 @@ class Tally:
             self.domain_of = group.codes
         self.number = len(self.existing)
         self._range = _as_range(self.existing)
+
+    def width(self, nodes: Snapshot) -> int:
+        """How many nodes count."""
+        return len(nodes) if self.eligible is None else int(self.eligible.sum())
 
     def lowest(self) -> int:
         """The pods in the emptiest domain; 0 where there is no domain."""

@@ -18,7 +18,7 @@ from stowplan.framework.events import NODE_CHANGES, ClusterEvent, Happening
 from stowplan.framework.joint import Model
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Reject
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import hints, inclusion, own_volumes, volume_hints
 from stowplan.plugins.group_size import Sizes
@@ -92,20 +92,25 @@ class PolicySpread:
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each Required rule for each of the groups that the pods are in."""
-        groups: dict[Layout, tuple[Governed, list[int]]] = {}
         bound_to_yield = np.array([own_volumes.held(pod, nodes) is not None for pod in pods], dtype=np.bool_)
+        groups: dict[tuple[SpreadRule, Governed], dict[Layout, Mask]] = {}
         for index, pod in enumerate(pods):
-            for layout, counted in self._layouts(pod.cls, nodes):
+            for layout, group in self._layouts(pod.cls, nodes):
                 if layout.rule.required:
-                    groups.setdefault(layout, (counted, []))[1].append(index)
+                    of = groups.setdefault((layout.rule, group), {})
+                    of.setdefault(layout, np.zeros(len(pods), dtype=np.bool_))[index] = True
                     if layout.missing is not None:
                         needed = " and ".join(layout.rule.keys)
                         model.forbid(layout.rule.broken("spread", f"no label {needed}"), index, layout.missing)
-        for layout, (counted, members) in groups.items():
-            count = np.zeros(len(pods), dtype=np.bool_)
-            count[members] = True
-            for rule in layout.joint(count & ~bound_to_yield, count, self._size(layout.rule, counted, nodes)):
-                model.add(rule)
+        for (rule, group), layouts in groups.items():
+            counted = np.zeros(len(pods), dtype=np.bool_)
+            # Who wishes for fewer nodes compares fewer: it comes later, and those before it are not looked at again.
+            for layout in sorted(layouts, key=lambda each: -each.tally.width(nodes)):
+                counted = counted | layouts[layout]
+                model.add(layout.even(layouts[layout] & ~bound_to_yield, counted))
+            if rule.per_domain is not None:
+                most = rule.per_domain.of(self._sizes(group, nodes))
+                model.add(layout.room(most, counted & ~bound_to_yield))
 
     def alike(self, pod: PodInfo) -> Hashable:
         """The groups that the pod is in, the nodes that it wishes for, and its claims."""

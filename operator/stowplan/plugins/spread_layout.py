@@ -5,8 +5,6 @@ Made by ``policy_spread`` for each rule and group, once until the nodes change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from stowplan.framework import joint
@@ -32,7 +30,7 @@ class Layout:
     Attributes:
         rule: the rule.
         missing: bool[node]: nodes without the labels; None where there are none.
-        tally: the pods of the group by domain.
+        tally: the pods of the group by domain, on the nodes that are compared.
     """
 
     def __init__(
@@ -49,6 +47,8 @@ class Layout:
         self.rule = rule
         self.missing: Mask | None = group.missing
         self.tally = domains.Tally(nodes, counted, group, eligible)
+        # What is compared depends on the nodes that a pod wishes for; how many are in a domain does not.
+        self._held = self.tally.counts if self.tally.alone else domains.everywhere(nodes, counted, group)
         self._pools, self._pool_of = self._find_pools(nodes)
         known = np.bincount(self._pool_of[self.tally.existing], minlength=self._pools)
         self._compared: domains.Codes = self.tally.existing
@@ -72,23 +72,28 @@ class Layout:
         most = "" if self.rule.per_domain is None else self.rule.per_domain.text
         return self.rule.broken("spread", f"{self.rule.place}, maxPerDomain {most}")
 
-    def joint(self, who: Mask, counted: Mask, size: int) -> Iterator[joint.Rule]:
-        """The rule, for pods of the group that are placed together.
+    def even(self, who: Mask, counted: Mask) -> joint.Rule:
+        """The skew, for pods of the group that are placed together.
 
         Args:
             who: bool[pod]: those that the rule binds.
             counted: bool[pod]: those that are in the group.
-            size: pods of the group.
         """
         compared = np.zeros(len(self.tally.counts), dtype=np.bool_)
         compared[self._compared] = True
-        yield joint.Even(
+        return joint.Even(
             self.uneven, self.tally.places, self.tally.counts, compared, self._pool_of, self._enough,
             self.rule.max_skew, who, counted, self.tally.eligible,
         )  # fmt: skip
-        if self.rule.per_domain is not None:
-            left = self.rule.per_domain.of(size) - self.tally.counts
-            yield joint.Room(self.crowded, self.tally.places, left, who.astype(np.int64))
+
+    def room(self, most: int, who: Mask) -> joint.Rule:
+        """``maxPerDomain``, for pods of the group that are placed together: whatever nodes each of them wishes for.
+
+        Args:
+            most: pods that a domain may have.
+            who: bool[pod]: those that the rule binds.
+        """
+        return joint.Room(self.crowded, self.tally.places, most - self._held, who.astype(np.int64))
 
     def ceilings(self) -> Counts:
         """int64[domain]: the pods that the rule lets a domain have, by its skew; one number where all have the same."""
@@ -102,7 +107,7 @@ class Layout:
         """bool[domain]: where one pod more would be too many by ``maxPerDomain``, in a group of so many pods."""
         if self.rule.per_domain is None:
             return np.zeros(len(self.tally.counts), dtype=np.bool_)
-        return self.tally.counts >= self.rule.per_domain.of(size)
+        return self._held >= self.rule.per_domain.of(size)
 
     def points(self, rows: Rows, size: int) -> Scores:
         """int64[feasible], 0 to 100: all of it in the emptiest of the feasible domains.

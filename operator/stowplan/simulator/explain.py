@@ -46,7 +46,7 @@ class Explanation:
         rejected: node to every rejection by every plugin, in the order of the plugins.
         unschedulable: ``0/N nodes are available: …``, or None where there is a feasible node.
         scores: feasible node to its scores.
-        chosen: the best node, the first by name among equals, or None.
+        chosen: the best node, of equals the one that ``plan`` would take first, or None.
         gang: the gang that the pod is in and whether enough of its members are there; None where it is in none.
     """
 
@@ -87,7 +87,7 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
         )
         for at, row in enumerate(rows.tolist())
     }
-    chosen = min(scores, key=lambda name: (-scores[name].total, name))
+    chosen = framework.choose(nodes, table, 0).node
     return Explanation(pod.key, sorted(scores), rejected, None, scores, chosen)
 
 
