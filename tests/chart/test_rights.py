@@ -39,9 +39,9 @@ CLUSTER_WIDE: dict[Right, set[str]] = {
     ("", "replicationcontrollers"): READ,
     ("apps", "replicasets"): READ,
     ("apps", "statefulsets"): READ,
-    ("stowplan.dev", "schedulingpolicies"): READ | {"patch"},
+    ("stowplan.dev", "schedulingpolicies"): READ,
     ("stowplan.dev", "schedulingpolicies/status"): {"patch"},
-    ("stowplan.dev", "statefulclusters"): READ | {"patch"},
+    ("stowplan.dev", "statefulclusters"): READ,
     ("stowplan.dev", "statefulclusters/finalizers"): {"update"},
     ("stowplan.dev", "statefulclusters/status"): {"patch"},
 }
