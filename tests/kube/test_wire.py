@@ -89,3 +89,30 @@ def test_unfinished_line_is_held_back() -> None:
     assert splitter.feed(b"one\ntw") == b"one\n"
     assert splitter.feed(b"o") == b""
     assert splitter.feed(b"\nthree") == b"two\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "token"),
+    [
+        pytest.param(
+            b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"a=b"},"items":[',
+            "a=b",
+            id="more to come",
+        ),
+        pytest.param(
+            b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[]}', "", id="last"
+        ),
+        pytest.param(
+            b'{"kind":"CSINodeList","apiVersion":"storage.k8s.io/v1","metadata":{"continue":"x"},"items":[',
+            "x",
+            id="of a group",
+        ),
+        pytest.param(
+            b'{"apiVersion":"stowplan.dev/v1alpha1","items":[],"metadata":{"continue":"x"}}', "", id="metadata last"
+        ),
+        pytest.param(b'{"kind":"PodList","apiVersion":"v1","metadata":{"continue":7},"items":[]}', "", id="no token"),
+        pytest.param(b"", "", id="nothing"),
+    ],
+)
+def test_token_of_the_next_page_is_in_the_first_bytes(data: bytes, token: str) -> None:
+    assert wire.continuation(data) == token

@@ -157,11 +157,12 @@ class _Process:
         )
         self._attach(watched)
         self._board.on_change = self._wake
+        _spare_the_collector()  # code and settings
         for each in watched.reflectors:
             tasks.create_task(each.run())
         for each in watched.reflectors:
             await each.synced.wait()
-        _spare_the_collector()
+        _spare_the_collector()  # what was listed
         scheduler = self._board.scheduler
         snapshot = scheduler.cache.snapshot
         log.info("caches synced", nodes=len(snapshot), pods=len(snapshot.pods), pending=len(scheduler.queue))
@@ -344,8 +345,7 @@ def _namespace() -> str:
 
 
 def _spare_the_collector() -> None:
-    """What was listed stays: the garbage collector need not look at it again and again."""
-    gc.collect()
+    """What is there stays: the garbage collector need not look at it again and again."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
 

@@ -31,7 +31,7 @@ from stowplan.model import objects
 K = TypeVar("K", bound=objects.KubeObject)
 OnEvents = Callable[[list[Event[K]]], None]
 
-PAGE: Final = 500
+PAGE: Final = 1000
 IDLE: Final = 150.0
 WATCH_SECONDS: Final = (300, 600)
 LIST_SECONDS: Final = 60.0
@@ -136,12 +136,15 @@ class Reflector(Generic[K]):
                     self._ledger.begin()
                     asked = self._ask(limit, token)
                     continue
-                page = self._codec.page(data)
-                self._heard()
-                token = page.metadata.continue_
+                token = wire.continuation(data)
                 if token:
                     asked = self._ask(limit, token)
-                    await asyncio.sleep(0)  # the next page is on its way while this one is reported
+                    await asyncio.sleep(0)  # the next page is on its way while this one is read and reported
+                page = self._codec.page(data)
+                self._heard()
+                if not token and (token := page.metadata.continue_):
+                    asked = self._ask(limit, token)
+                    await asyncio.sleep(0)
                 self._report_bad(page.bad)
                 self._report(self._ledger.page(page.items, [bad.key for bad in page.bad]))
                 if not token:

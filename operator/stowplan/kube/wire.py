@@ -9,6 +9,7 @@ Sources: k8s.io/apimachinery v0.36.3 ``pkg/apis/meta/v1/types.go`` (ListMeta) an
 
 from __future__ import annotations
 
+import re
 from typing import Generic, TypeVar
 
 import msgspec
@@ -61,9 +62,23 @@ class Page(msgspec.Struct, Generic[K]):
     bad: list[Bad]
 
 
+_BEGINNING = re.compile(rb'\{"kind":"\w+","apiVersion":"[\w./]+","metadata":(\{[^{}]*\})')
+_LIST_META = msgspec.json.Decoder(ListMeta)
 _EVENTS = msgspec.json.Decoder(WatchEvent)
 _RAW_LIST = msgspec.json.Decoder(_RawList)
 _METADATA = msgspec.json.Decoder(objects.KubeObject)
+
+
+def continuation(data: bytes) -> str:
+    """The token for the page after this one, from its first bytes; "" where they do not tell.
+
+    The API server begins the lists of its own kinds with their metadata. Those of custom resources end with it.
+    """
+    found = _BEGINNING.match(data)
+    try:
+        return _LIST_META.decode(found[1]).continue_ if found else ""
+    except msgspec.DecodeError:
+        return ""
 
 
 class Codec(Generic[K]):
