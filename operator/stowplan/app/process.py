@@ -157,6 +157,7 @@ class _Process:
         )
         self._attach(watched)
         self._board.on_change = self._wake
+        gc.collect()
         _spare_the_collector()  # code and settings
         for each in watched.reflectors:
             tasks.create_task(each.run())

@@ -31,7 +31,7 @@ from stowplan.model import objects
 K = TypeVar("K", bound=objects.KubeObject)
 OnEvents = Callable[[list[Event[K]]], None]
 
-PAGE: Final = 1000
+PAGE: Final = 500
 IDLE: Final = 150.0
 WATCH_SECONDS: Final = (300, 600)
 LIST_SECONDS: Final = 60.0
