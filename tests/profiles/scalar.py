@@ -101,15 +101,18 @@ class Twin:
             if here is None:
                 return False
             tally: dict[tuple[str, ...], int] = {}
+            held = 1  # in this domain, on whatever node: that is what maxPerDomain is about
             for each in self._nodes:
                 where = place(each)
+                if where == here:
+                    held += sum(map(together, self._on(each)))
                 if where is not None and counts(each, pod):
                     tally[where] = tally.get(where, 0) + sum(map(together, self._on(each)))
             pool = {where: count for where, count in tally.items() if where[:-1] == here[:-1]}
             lowest = min(pool.values(), default=0) if len(pool) >= (rule.min_domains or 1) else 0
             mine = tally.get(here, 0) + 1
             size = sum(map(together, self._pods)) + sum(map(together, self._waiting))
-            return mine - lowest <= rule.max_skew and mine <= _most(rule.max_per_domain, size)
+            return mine - lowest <= rule.max_skew and held <= _most(rule.max_per_domain, size)
 
         return test
 
