@@ -56,11 +56,7 @@ def _compare(options: argparse.Namespace) -> int:
         for number, case in enumerate(cases, start=1):
             title = f"[{number}/{len(cases)}] {case.workload.name} by {case.system.name}"
             runs.append(measure(case, terminal.teller(title)))
-            print(
-                f"{terminal.CLEAR if sys.stderr.isatty() else ''}==> {title}: {_summary(runs[-1])}",
-                file=sys.stderr,
-                flush=True,
-            )
+            terminal.done(f"{title}: {_summary(runs[-1])}")
     finally:  # what has been measured is worth showing, whatever ended it
         if runs:
             print(report.markdown(runs, before), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -16,6 +17,11 @@ CLEAR = "\r\x1b[K"
 def teller(title: str) -> Callable[[str], None]:
     start = time.monotonic()
     return lambda doing: print_progress(f"{title}: {doing}", time.monotonic() - start)
+
+
+def done(line: str) -> None:
+    """Says for good what has come of something, in the place of its progress."""
+    print(f"{CLEAR if sys.stderr.isatty() else ''}==> {line}", file=sys.stderr, flush=True)
 
 
 def end_on_signals() -> None:

@@ -277,6 +277,16 @@ async def test_a_claim_template_that_is_added_is_rolled_out(bench: Bench) -> Non
 # --- drain ------------------------------------------------------------------------------------------------------
 
 
+async def _is_about_to_shrink(bench: Bench, drain: Manifest) -> None:
+    """Of two members the second one, which answers on this machine, is to go; it has been asked to drain once."""
+    await bench.create(node_set("data", 2, drain=drain), scaleDown={"victim": "HighestOrdinal"})
+    await bench.settle()
+    address = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
+    await bench.api.patch(f"{bench.pod('db-data-1')}/status", address)
+    await bench.change(nodeSets=[node_set("data", 1, drain=drain)])
+    await bench.reconcile()
+
+
 async def test_a_member_is_asked_to_drain_before_it_is_removed(bench: Bench) -> None:
     answers = iter([503, 202, 200])
     asked: list[str] = []
@@ -290,12 +300,7 @@ async def test_a_member_is_asked_to_drain_before_it_is_removed(bench: Bench) -> 
     application.router.add_post("/leave", leave)
     async with TestServer(application) as member:
         drain = {"httpPost": {"path": "/leave", "port": member.port}}
-        await bench.create(node_set("data", 2, drain=drain), scaleDown={"victim": "HighestOrdinal"})
-        await bench.settle()
-        address = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
-        await bench.api.patch(f"{bench.pod('db-data-1')}/status", address)
-        await bench.change(nodeSets=[node_set("data", 1, drain=drain)])
-        await bench.reconcile()
+        await _is_about_to_shrink(bench, drain)
         found = await bench.api.get(bench.path)
         assert f"http://127.0.0.1:{member.port}/leave answers 503 Service Unavailable: moving shards" in [
             each["heldBy"] for each in found["status"]["pendingChanges"]
@@ -314,12 +319,7 @@ async def test_a_member_that_does_not_drain_in_time(bench: Bench, on_timeout: st
     application.router.add_post("/", busy)
     async with TestServer(application) as member:
         drain = {"httpPost": {"port": member.port}, "timeout": "5m", "onTimeout": on_timeout}
-        await bench.create(node_set("data", 2, drain=drain), scaleDown={"victim": "HighestOrdinal"})
-        await bench.settle()
-        address = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
-        await bench.api.patch(f"{bench.pod('db-data-1')}/status", address)
-        await bench.change(nodeSets=[node_set("data", 1, drain=drain)])
-        await bench.reconcile()
+        await _is_about_to_shrink(bench, drain)
         await bench.reconcile(ahead=datetime.timedelta(minutes=4))
         assert await bench.names("pods") == ["db-data-0", "db-data-1"]
         await bench.reconcile(ahead=datetime.timedelta(minutes=6))

@@ -87,7 +87,6 @@ class Progress:
     def ended(self, case: Case, line: Line) -> None:
         """A run has ended: with its outcome or the error."""
         self._under_way.pop(case, None)
-        clear = terminal.CLEAR if sys.stderr.isatty() else ""
         if line.outcome is None:
             self.errors += 1
             said = f"could not be run: {line.error}"
@@ -95,7 +94,7 @@ class Progress:
             self._ended[case] = line.outcome
             said = f"{line.outcome.phrase} ({line.outcome.seconds:.0f} s)"
         number = f"[{len(self._ended) + self.errors}/{len(self.cases)}]"
-        print(f"{clear}==> {number} {case.title}: {said}", file=sys.stderr, flush=True)
+        terminal.done(f"{number} {case.title}: {said}")
         self.show()
 
     def show(self) -> None:

@@ -86,3 +86,12 @@ class PodCounter:
         self.total += delta
         for domain in self.domains:
             domain.add(row, delta)
+
+    def by(self, column: Column[str], eligible: Mask | None = None) -> DomainCounter:
+        """The pods by the values of a label, on the eligible nodes; kept up to date until the nodes change.
+
+        To be made inside ``Snapshot.once``, which forgets it at the same time.
+        """
+        made = DomainCounter(self.counts[: len(column.codes)], column, eligible)
+        self.domains.append(made)
+        return made

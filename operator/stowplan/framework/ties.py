@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowplan.framework.counters import Counts, DomainCounter
+from stowplan.framework.counters import Counts
 from stowplan.framework.plugin import Rows
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.storage import ZONE
@@ -53,12 +53,5 @@ def pick(nodes: Snapshot, ties: Rows, chance: int) -> int:
 
 def _pods_by_zone(nodes: Snapshot) -> Counts:
     """int64[zone]: all pods by code of the zone; live."""
-
-    def count() -> Counts:
-        counter = nodes.counter(EVERYBODY)
-        domain = DomainCounter(counter.counts[: len(nodes)], nodes.label(ZONE), None)
-        counter.domains.append(domain)
-        return domain.counts
-
-    nodes.counter(EVERYBODY)  # in use
-    return nodes.once(_pods_by_zone, count)
+    everybody = nodes.counter(EVERYBODY)
+    return nodes.once(_pods_by_zone, lambda: everybody.by(nodes.label(ZONE)).counts)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stowplan.framework.columns import Column
-from stowplan.framework.counters import Counts, DomainCounter, Predicate
+from stowplan.framework.counters import Counts, Predicate
 from stowplan.framework.departures import Departures
 from stowplan.framework.joint import Places
 from stowplan.framework.snapshot import Snapshot
@@ -85,17 +85,6 @@ def tally(nodes: Snapshot, predicate: Predicate, key: str) -> Tally:
     return nodes.once((Tally, predicate, key), lambda: Tally(nodes, predicate, grouping(nodes, key), None))
 
 
-def everywhere(nodes: Snapshot, predicate: Predicate, group: Grouping) -> Counts:
-    """int64[code]: the pods that satisfy a predicate by code of the grouping, on all nodes; live. Do not write.
-
-    Made inside ``Snapshot.once``.
-    """
-    counter = nodes.counter(predicate)
-    domain = DomainCounter(counter.counts[: len(nodes)], group.column, None)
-    counter.domains.append(domain)
-    return domain.counts
-
-
 class Tally:
     """The pods that satisfy a predicate, by group, counting the eligible nodes only.
 
@@ -126,8 +115,7 @@ class Tally:
             self.counts = per_node
             self.existing = self.domain_of = np.arange(len(nodes))
         else:
-            domain = DomainCounter(per_node, group.column, None if everywhere else eligible)
-            counter.domains.append(domain)
+            domain = counter.by(group.column, None if everywhere else eligible)
             self.counts = domain.counts
             self.existing = np.flatnonzero(domain.domains)
             self.domain_of = group.codes

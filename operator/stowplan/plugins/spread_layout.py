@@ -48,7 +48,8 @@ class Layout:
         self.missing: Mask | None = group.missing
         self.tally = domains.Tally(nodes, counted, group, eligible)
         # What is compared depends on the nodes that a pod wishes for; how many are in a domain does not.
-        self._held = self.tally.counts if self.tally.alone else domains.everywhere(nodes, counted, group)
+        held_elsewhere = rule.per_domain is not None and self.tally.eligible is not None
+        self._held = nodes.counter(counted).by(group.column).counts if held_elsewhere else self.tally.counts
         self._pools, self._pool_of = self._find_pools(nodes)
         known = np.bincount(self._pool_of[self.tally.existing], minlength=self._pools)
         self._compared: domains.Codes = self.tally.existing

@@ -89,11 +89,7 @@ def _measure(workloads: Sequence[Workload], options: argparse.Namespace) -> int:
         for number, case in enumerate(cases, start=1):
             title = f"[{number}/{len(cases)}] {case.workload.name} by {case.system.name}"
             results.append(run(case, terminal.teller(title)))
-            print(
-                f"{terminal.CLEAR if sys.stderr.isatty() else ''}==> {title}: {_summary(results[-1])}",
-                file=sys.stderr,
-                flush=True,
-            )
+            terminal.done(f"{title}: {_summary(results[-1])}")
     finally:  # what has been measured is worth showing, whatever ended it
         if results:
             print(report.markdown(results, before), flush=True)
