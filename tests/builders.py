@@ -84,6 +84,7 @@ def node(
     taints: Iterable[str] = (),
     unschedulable: bool = False,
     images: Mapping[str, int] | None = None,
+    features: Iterable[str] = (),
 ) -> objects.Node:
     """A node that has its hostname label and, where given, a zone, power domain and rack.
 
@@ -91,6 +92,7 @@ def node(
         allocatable: more resources, or others than ``cpu``, ``memory`` and ``pods`` say.
         taints: as ``taint`` reads them.
         images: image name to bytes.
+        features: what its kubelet declares.
     """
     domains = {ZONE: zone, POWER: power, RACK: rack}
     return objects.Node(
@@ -104,6 +106,7 @@ def node(
         status=objects.NodeStatus(
             allocatable={"cpu": cpu, "memory": memory, "pods": pods, **(allocatable or {})},
             images=[objects.ContainerImage([image], size) for image, size in (images or {}).items()],
+            declared_features=list(features),
         ),
     )
 
@@ -117,6 +120,7 @@ def container(
     image: str = "app:1",
     ports: Iterable[objects.ContainerPort] = (),
     restart: str | None = None,
+    restart_rules: Iterable[str] = (),
     cpu: str | float | None = None,
     memory: str | float | None = None,
     requests: Mapping[str, str | int | float] | None = None,
@@ -128,6 +132,7 @@ def container(
         image=image,
         ports=list(ports),
         restart_policy=restart,
+        restart_policy_rules=[objects.ContainerRestartRule(action) for action in restart_rules],
         resources=objects.ResourceRequirements(requests=asked),
     )
 
@@ -225,6 +230,8 @@ def raw_pod(
     claims: Iterable[str] = (),
     gates: Iterable[str] = (),
     resource_claims: Iterable[str] = (),
+    host_network: bool = False,
+    host_users: bool | None = None,
     priority: int = 0,
     preemption_policy: str | None = None,
     scheduler_name: str = "stowplan",
@@ -286,6 +293,8 @@ def raw_pod(
             volumes=[*volumes, *map(claim_volume, claims)],
             scheduling_gates=[objects.PodSchedulingGate(each) for each in gates],
             resource_claims=[objects.PodResourceClaim(each) for each in resource_claims],
+            host_network=host_network,
+            host_users=host_users,
         ),
         status=objects.PodStatus(
             phase=phase,

@@ -86,6 +86,9 @@ def _nobody(self: object, cls: PodClass, nodes: object) -> bool:
             id="no zone",
         ),
         pytest.param("plugins.inter_pod_affinity.meant_by", lambda *_: False, "podaffinity", "feasible", id="symmetry"),
+        pytest.param(
+            "model.pods._features", lambda _: [], "nodeaffinity", "feasible", id="features that nodes declare"
+        ),
         pytest.param("plugins.volume_zone._elsewhere", _no_node, "volumes", "feasible", id="zones of volumes"),
         pytest.param("plugins.volume_masks.unreachable", _no_node, "volumes", "feasible", id="reach of volumes"),
         pytest.param("plugins.volume_masks.not_allowed", _no_node, "volumes", "feasible", id="allowed topologies"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from tests.parity import node_world, pod_world, priority_world, storage_world, workload_world
+from tests.parity import declared_world, node_world, pod_world, priority_world, storage_world, workload_world
 from tests.parity.draw import Draw, Object
 from tests.parity.words import NAMESPACES
 
@@ -61,6 +61,9 @@ def state(seed: str, features: Collection[str] = FEATURES) -> tuple[list[Object]
     priorities = Draw(f"{seed} priorities")
     budgets = priority_world.crowd(priorities, nodes, pods) if "preemption" in full_of else []
     priority_world.start(priorities, pods)
+    declaring = Draw(f"{seed} declared features")
+    if declaring.chance(0.1):
+        declared_world.declare(declaring, nodes, pods)
     belonging = Draw(f"{seed} workloads")
     full = "workloads" in full_of
     owners = workload_world.workloads(belonging, pods) if full or belonging.chance(0.15) else []

@@ -135,6 +135,7 @@ def test_pods_without_a_policy_get_kube_schedulers_plugins_and_weights() -> None
         "DefaultPreemption",
         "NodeResourcesBalancedAllocation",
         "ImageLocality",
+        "NodeDeclaredFeatures",
         "FailureDomain",
     ]
     assert framework.weights == WEIGHTS

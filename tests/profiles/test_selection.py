@@ -227,6 +227,7 @@ def test_the_plugins_of_kube_scheduler_have_its_order_and_weights() -> None:
         "NodeUnschedulable": 1, "NodeName": 1, "TaintToleration": 3, "NodeAffinity": 2, "NodePorts": 1,
         "NodeResourcesFit": 1, "VolumeRestrictions": 1, "NodeVolumeLimits": 1, "VolumeBinding": 1, "VolumeZone": 1,
         "PodTopologySpread": 2, "InterPodAffinity": 2, "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
+        "NodeDeclaredFeatures": 1,
     }  # fmt: skip
     ours = [each.name for each in in_tree.IN_TREE if each.name in theirs]
     assert ours == list(theirs)

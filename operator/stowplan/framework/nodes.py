@@ -55,6 +55,7 @@ class NodeTable:
         row_of: name to row.
         resources: resource name to its index in ``allocatable`` and ``requested``.
         taints: each node's taints with an effect on scheduling, as one value.
+        features: what each node declares that it can do, as one value.
         layout: changes when rows do: when nodes come or go.
         images_version: changes when an image that somebody asked for comes to or leaves a node.
     """
@@ -69,6 +70,7 @@ class NodeTable:
         self._unschedulable: Mask = np.zeros(16, dtype=np.bool_)
         self._labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
+        self.features: Column[frozenset[str]] = Column(0)
         self.layout = 0
         self.images_version = 0
         self._images: dict[str, Amounts] = {}
@@ -223,6 +225,8 @@ class NodeTable:
             each.truncate(last)
         self.taints.put(row, self.taints.at(last))
         self.taints.truncate(last)
+        self.features.put(row, self.features.at(last))
+        self.features.truncate(last)
         for sizes in self._images.values():
             sizes[row] = sizes[last]
             sizes[last] = -1
@@ -259,6 +263,7 @@ class NodeTable:
     def _write_rest(self, row: int, node: objects.Node) -> None:
         self._unschedulable[row] = node.spec.unschedulable
         self.taints.put(row, tuple(node.spec.taints) or None)
+        self.features.put(row, frozenset(node.status.declared_features) or None)
         for key, column in self._labels.items():
             column.put(row, node.metadata.labels.get(key))
         if self._images:

@@ -108,12 +108,17 @@ class ResourceRequirements(Struct):
     limits: Quantities = {}
 
 
+class ContainerRestartRule(Struct):
+    action: str = ""
+
+
 class Container(Struct):
     name: str = ""
     image: str = ""
     ports: list[ContainerPort] = []
     resources: ResourceRequirements = msgspec.field(default_factory=ResourceRequirements)
     restart_policy: str | None = None
+    restart_policy_rules: list[ContainerRestartRule] = []
 
 
 class PreferredSchedulingTerm(Struct):
@@ -270,6 +275,8 @@ class PodSpec(Struct):
     volumes: list[Volume] = []
     scheduling_gates: list[PodSchedulingGate] = []
     resource_claims: list[PodResourceClaim] = []
+    host_network: bool = False
+    host_users: bool | None = None
     termination_grace_period_seconds: int | None = None
 
 
@@ -334,6 +341,7 @@ class NodeStatus(Struct):
     capacity: Quantities = {}
     conditions: list[NodeCondition] = []
     images: list[ContainerImage] = []
+    declared_features: list[str] = []
 
 
 class Node(KubeObject):

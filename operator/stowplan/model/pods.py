@@ -89,6 +89,7 @@ class PodClass:
         policy: value of the annotation that picks a policy by name, or "".
         cluster: name of the StatefulCluster that the pods are members of, or "".
         resource_claims: whether the pods ask for dynamic resources.
+        features: what a node must have declared to be able to do to run them, see ``_features``.
     """
 
     namespace: str
@@ -114,6 +115,7 @@ class PodClass:
     policy: str
     cluster: str
     resource_claims: bool
+    features: frozenset[str]
 
 
 class PodInfo:
@@ -286,6 +288,7 @@ class Interner:
                 spec.tolerations,
                 spec.topology_spread_constraints,
                 bool(spec.resource_claims),
+                _features(spec),
                 _volume_images(spec),
                 live,
                 [each.reason for each in raw.status.conditions if each.type == "PodResizePending"] if live else None,
@@ -295,6 +298,24 @@ class Interner:
 
 def _volume_images(spec: objects.PodSpec) -> tuple[str, ...]:
     return tuple(each.image.reference for each in spec.volumes if each.image is not None)
+
+
+def _features(spec: objects.PodSpec) -> list[str]:
+    """The features that a node must declare, by what the pod uses.
+
+    Source: component-helpers v0.36.3 ``nodedeclaredfeatures/features`` (``InferForScheduling``). What is switched off
+    in the API server no pod can use.
+    """
+    found = []
+    if any(
+        rule.action == "RestartAllContainers"
+        for container in (*spec.containers, *spec.init_containers)
+        for rule in container.restart_policy_rules
+    ):
+        found.append("RestartAllContainersOnContainerExits")
+    if spec.host_network and spec.host_users is False:
+        found.append("UserNamespacesHostNetworkSupport")
+    return found
 
 
 def _owner(raw: objects.OwnerReference) -> tuple[str, str, str]:
@@ -374,4 +395,5 @@ def build_class(raw: objects.Pod) -> PodClass:
         policy=meta.annotations.get(common.ANNOTATION_POLICY, ""),
         cluster=meta.labels.get(common.LABEL_CLUSTER, ""),
         resource_claims=bool(spec.resource_claims),
+        features=frozenset(_features(spec)),
     )

@@ -37,6 +37,7 @@ class Sharing:
         status.capacity = self._one(_amounts(status.capacity), status.capacity)
         conditions = tuple((each.type, each.status) for each in status.conditions)
         status.conditions = self._one(conditions, status.conditions)
+        status.declared_features = self._one(("features", *status.declared_features), status.declared_features)
 
     def _one(self, key: Hashable, part: T) -> T:
         if len(self._parts) >= MOST:

@@ -23,6 +23,7 @@ from stowplan.plugins.image_locality import ImageLocality
 from stowplan.plugins.inclusion import Added
 from stowplan.plugins.inter_pod_affinity import InterPodAffinity, InterPodAffinityArgs
 from stowplan.plugins.node_affinity import NodeAffinity
+from stowplan.plugins.node_declared_features import NodeDeclaredFeatures
 from stowplan.plugins.node_limits import NodeLimits
 from stowplan.plugins.node_name import NodeName
 from stowplan.plugins.node_ports import NodePorts
@@ -133,6 +134,7 @@ def assemble(
         DefaultPreemption(PreemptionArgs(forbidden_by), keeper),
         NodeResourcesBalancedAllocation(args.balanced),
         ImageLocality(),
+        NodeDeclaredFeatures(),
         FailureDomain(LEVELS if policy is None or policy.failure_domains is None else policy.failure_domains),
     ]
     by_name = {each.name: each for each in made} | dict(args.others)

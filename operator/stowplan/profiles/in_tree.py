@@ -18,6 +18,7 @@ from stowplan.plugins.failure_domain import FailureDomain
 from stowplan.plugins.image_locality import ImageLocality
 from stowplan.plugins.inter_pod_affinity import InterPodAffinity
 from stowplan.plugins.node_affinity import NodeAffinity
+from stowplan.plugins.node_declared_features import NodeDeclaredFeatures
 from stowplan.plugins.node_limits import NodeLimits
 from stowplan.plugins.node_name import NodeName
 from stowplan.plugins.node_ports import NodePorts
@@ -77,6 +78,7 @@ _DEFAULT: Final[tuple[type[_Named], ...]] = (
     DefaultPreemption,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+    NodeDeclaredFeatures,
     FailureDomain,
 )
 _BROUGHT_BY_POLICIES: Final[tuple[type[_Named], ...]] = (

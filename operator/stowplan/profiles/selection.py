@@ -47,7 +47,7 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
 }
 """Extension points of kube-scheduler that cannot be changed here, with what is on there."""
 BUILT_IN: Final = frozenset[str]().union(*FIXED.values())
-ABSENT: Final = frozenset({"NodeDeclaredFeatures", "GangScheduling", "TopologyPlacementGenerator", "PodGroupPodsCount"})
+ABSENT: Final = frozenset({"GangScheduling", "TopologyPlacementGenerator", "PodGroupPodsCount"})
 """Plugins that kube-scheduler has and Stowplan has not: to disable them is fine."""
 EVERY: Final = "*"
 
