@@ -101,6 +101,27 @@ class Anything:
         return True
 
 
+class UntilItWorks:
+    """The remedy of pods that are held up by a plugin that is cut off: nothing helps before it is tried again.
+
+    Args:
+        cut_off: whether it still is.
+    """
+
+    kinds = frozenset(ClusterEvent)
+
+    def __init__(self, cut_off: Callable[[], bool]) -> None:
+        self._cut_off = cut_off
+
+    def key(self, pod: PodInfo) -> Hashable:
+        """They wait together: the plugin was not asked about any of them."""
+        return ""
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
+        """Whether it would be asked about the pod now."""
+        return not self._cut_off()
+
+
 def _hint(plugin: Plugin) -> Hint:
     return plugin.may_help if isinstance(plugin, Hinting) else _always
 

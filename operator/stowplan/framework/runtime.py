@@ -30,7 +30,7 @@ from stowplan.framework.plugin import (
     Scores,
     Skip,
 )
-from stowplan.framework.remedies import Anything, PluginRemedy, Remedy
+from stowplan.framework.remedies import Anything, PluginRemedy, Remedy, UntilItWorks
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -128,6 +128,7 @@ class Framework:
         self._by_name = {each.name: each for each in plugins}
         self._remedies: dict[tuple[str, ...], Remedy] = {}
         self._anything = Anything()
+        self._until_it_works = UntilItWorks(lambda: self._held() is not None)
 
     # ------------------------------------------------------------ filter
 
@@ -404,7 +405,7 @@ class Framework:
     def remedy(self, diagnosis: Diagnosis) -> Remedy:
         """What can help a pod with this diagnosis; one object for each set of plugins."""
         if diagnosis.failed:
-            return self._anything
+            return self._anything if self._held() is None else self._until_it_works
         names = tuple(diagnosis.plugins)
         found = self._remedies.get(names)
         if found is None:
