@@ -1,7 +1,7 @@
 """The ``stowplan`` command, also installed as ``kubectl-stowplan``.
 
-Flags are kubectl's. Exit codes: 0 done; 1 the answer is "no" (unschedulable); 2 usage or bad input; 3 the API server
-cannot be reached. Errors are one line on standard error.
+Flags are kubectl's. Exit codes: 0 done; 1 the answer is "no" (unschedulable), or the lease was lost; 2 usage, bad input
+or missing rights; 3 the API server cannot be reached, or fails. Errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def _input(command: F) -> F:
                      help="The configuration file of `stowplan run`, for its weights and plugin arguments."),
         click.option("--scheduler-name",
                      help="Pending pods of this scheduler (default: stowplan; with -f pods of any scheduler)."),
-        click.option("-A", "--all-namespaces", is_flag=True, help="Pods of all namespaces (the default)."),
+        click.option("-A", "--all-namespaces", is_flag=True,
+                     help="Pods of all namespaces (the default), whatever -n says."),
         click.option("-n", "--namespace", help="Only pods of this namespace."),
         click.option("-f", "--filename", "files", multiple=True, metavar="FILE",
                      help="Read the cluster's state from files instead (YAML or JSON, single objects or lists, - for "
@@ -71,12 +72,13 @@ def cli() -> None:
 
 
 @cli.command(
+    short_help="Run the operator and scheduler.",
     epilog="""\b
 Examples:
   stowplan run
   stowplan run --config /etc/stowplan/config.yaml
   stowplan run --kubeconfig ~/.kube/config --no-leader-elect --metrics-address 127.0.0.1:10251
-"""
+""",
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration file.")
 @click.option("--scheduler-name", help="Place the pods with this schedulerName (default: stowplan).")
@@ -101,13 +103,14 @@ def run(config_file: Path | None, **flags: Any) -> None:
 
 
 @cli.command(
+    short_help="Why a pod is where it is, or nowhere.",
     epilog="""\b
 Examples:
   stowplan explain orders-data-0 -n prod
   stowplan explain --all-pending -A
   kubectl get nodes,pods -A -o json | stowplan explain --all-pending -f -
   stowplan explain web-1 -f nodes.yaml -f pods.yaml -o json
-"""
+""",
 )
 @click.argument("pods", nargs=-1, metavar="[POD...]")
 @click.option("--all-pending", is_flag=True, help="Explain every pod that has no node yet.")
@@ -123,6 +126,8 @@ def explain(pods: tuple[str, ...], all_pending: bool, **flags: Any) -> None:
         raise errors.UsageError("name the pods to explain, or give --all-pending")
     if pods and all_pending:
         raise errors.UsageError("give the names of pods or --all-pending, not both")
+    if pods and flags["labels"] is not None:
+        raise errors.UsageError("give the names of pods or a selector, not both")
     with _progress() as told:
         answers = _run(judge.explain(_question(flags, told), names=pods))
     _print(
@@ -135,12 +140,13 @@ def explain(pods: tuple[str, ...], all_pending: bool, **flags: Any) -> None:
 
 
 @cli.command(
+    short_help="Where all pending pods would go.",
     epilog="""\b
 Examples:
   stowplan plan -n prod
   kubectl get nodes,pods,pvc,pv,sc,schpol -A -o json | stowplan plan -f -
   stowplan plan -f cluster.json -f new-pods.yaml -o json
-"""
+""",
 )
 @_input
 @_connection
@@ -161,8 +167,7 @@ def _question(flags: dict[str, Any], told: Callable[[str], None]) -> judge.Quest
         files=flags["files"],
         kubeconfig=flags["kubeconfig"],
         context=flags["context"],
-        namespace=flags["namespace"],
-        all_namespaces=flags["all_namespaces"],
+        namespace=None if flags["all_namespaces"] else flags["namespace"],
         labels=flags["labels"],
         scheduler_name=flags["scheduler_name"],
         settings=settings.load(flags["config_file"]),
@@ -233,9 +238,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli(arguments, prog_name="stowplan", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        _fail(Exception(error.format_message()), EXIT_USAGE)
-    except errors.ApiUnreachable as error:
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "stowplan"
+        _fail(Exception(f"{error.format_message().rstrip('.')}; see {where} --help"), EXIT_USAGE)
+    except (errors.ApiUnreachable, errors.ApiError) as error:
         _fail(error, EXIT_UNREACHABLE)
     except (errors.UsageError, errors.InvalidObject) as error:
         _fail(error, EXIT_USAGE)

@@ -5,7 +5,7 @@
     StowplanError                 shown to a user as one line
       +- UsageError               bad input: a file, a flag, a configuration value (exit code 2)
       +- InvalidObject            an API object that cannot be understood; names the object and the field
-      +- ApiError                 the API server answered with a failure status
+      +- ApiError                 the API server answered with a failure status (exit code 3)
       |    +- Conflict            409: somebody else was there first
       |    +- NotFound            404
       |    +- Gone                410: the resource version is too old; list again

@@ -26,8 +26,10 @@ def refused(invoke: Invoke, *arguments: str, stdin: str = "", status: int = 2) -
     [
         pytest.param(["explain"], "name the pods to explain, or give --all-pending", id="no pods"),
         pytest.param(["explain", "a", "--all-pending"], "not both", id="names and all"),
-        pytest.param(["frobnicate"], "No such command 'frobnicate'", id="no such command"),
-        pytest.param(["plan", "--frobnicate"], "No such option '--frobnicate'", id="no such flag"),
+        pytest.param(["explain", "a", "-l", "b=c"], "names of pods or a selector, not both", id="names and selector"),
+        pytest.param(["frobnicate"], "No such command 'frobnicate'; see stowplan --help", id="no such command"),
+        pytest.param(["plan", "--frobnicate"], "No such option '--frobnicate'; see stowplan plan --help",
+                     id="no such flag"),
         pytest.param(["plan", "-o", "xml"], "'xml' is not one of", id="no such format"),
         pytest.param(["plan", "-f", "/no/such/file"], "/no/such/file: No such file or directory", id="no such file"),
         pytest.param(["plan", "-f", "/"], "/: Is a directory", id="directory"),
@@ -51,6 +53,11 @@ def test_flags(invoke: Invoke, arguments: list[str], said: str) -> None:
         pytest.param('{"kind": "Pod", "metadata": {"name": "\\ud800"}', "-: not JSON: ", id="half a character"),
         pytest.param("just a word", "-: expected Kubernetes objects with apiVersion and kind", id="a word"),
         pytest.param("a: b", "-: expected Kubernetes objects with apiVersion and kind", id="another mapping"),
+        pytest.param("{kind: Pod, metadata: {name: p}}", "-: Pod: apiVersion: is required", id="no apiVersion"),
+        pytest.param("{apiVersion: stowplan.dev/v9, kind: SchedulingPolicy, metadata: {name: p}}",
+                     "-: SchedulingPolicy p: stowplan.dev/v9 is unknown here", id="another version of ours"),
+        pytest.param("{apiVersion: stowplan.dev/v1alpha1, kind: StatefulClusters, metadata: {name: p}}",
+                     "there are SchedulingPolicy and StatefulCluster of stowplan.dev/v1alpha1", id="no kind of ours"),
         pytest.param("{apiVersion: v1, kind: Pod, metadata: {namespace: x}}",
                      "-: Pod: metadata.name: is required", id="no name"),
         pytest.param("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: 5}}",
@@ -69,6 +76,12 @@ def test_flags(invoke: Invoke, arguments: list[str], said: str) -> None:
 def test_files(invoke: Invoke, text: str, said: str) -> None:
     assert said in refused(invoke, "plan", "-f", "-", stdin=text)
     assert said in refused(invoke, "explain", "--all-pending", "-f", "-", stdin=text)
+
+
+def test_without_arguments_there_is_help_and_no_error(invoke: Invoke) -> None:
+    done = invoke()
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("Usage: stowplan")
 
 
 def test_text_that_is_no_text(invoke: Invoke, tmp_path: Path) -> None:

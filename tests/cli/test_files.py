@@ -228,6 +228,7 @@ def test_what_scheduling_does_not_look_at_is_passed_over(invoke: Invoke, write: 
         pytest.param(["-A"], {"shop/web", "shop/big", "back/web"}, id="-A"),
         pytest.param(["-n", "shop"], {"shop/web", "shop/big"}, id="-n"),
         pytest.param(["-n", "nowhere"], set(), id="-n of none"),
+        pytest.param(["-n", "nowhere", "-A"], {"shop/web", "shop/big", "back/web"}, id="-A goes before -n"),
         pytest.param(["-l", "app=web"], {"shop/web", "back/web"}, id="-l"),
         pytest.param(["-l", "app!=web"], {"shop/big"}, id="-l not"),
         pytest.param(["-l", "app in (big,small)"], {"shop/big"}, id="-l in"),
@@ -288,6 +289,18 @@ def test_a_long_table_is_cut_unless_all_is_asked_for(invoke: Invoke, write: Writ
     assert "… and 5 more (-o wide shows all)" in invoke("explain", "web", "-f", file).out
     wide = invoke("explain", "web", "-f", file, "-o", "wide").out
     assert all(f"n{number:02}" in wide for number in range(15))
+
+
+def test_scores_that_tell_no_nodes_apart_are_no_columns_unless_all_is_asked_for(invoke: Invoke, write: Write) -> None:
+    nodes = [objects.node("n1", own="x", cpu="4"), objects.node("n2", own="x", cpu="16")]
+    file = write("c.yaml", *nodes, WEB)
+    lines = invoke("explain", "web", "-f", file).out.splitlines()
+    assert "TaintToleration" not in lines[2]
+    assert "NodeResourcesFit" in lines[2].split()
+    assert lines[-1] == "the same on all of them: TaintToleration 300"
+    wide = invoke("explain", "web", "-f", file, "-o", "wide").out.splitlines()
+    assert {"TaintToleration", "NodeResourcesFit"} <= set(wide[2].split())
+    assert not wide[-1].startswith("the same")
 
 
 def test_yaml_says_the_same_as_json(invoke: Invoke, write: Write) -> None:

@@ -116,10 +116,11 @@ async def test_a_user_may_be_forbidden_to_look(control_plane: ControlPlane, rele
     """Whoever may not list nodes is told so in one line."""
     kubeconfig = control_plane.service_account(release.namespace, "default")
     done = await asyncio.to_thread(run, "plan", "--kubeconfig", str(kubeconfig))
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (2, "")
     (line,) = done.err.splitlines()
     assert line.startswith("error: ")
     assert "is forbidden" in line
+    assert line.endswith("; ask for the right to list it, or give files with -f")
 
 
 @pytest.mark.usefixtures("stowplan")

@@ -81,7 +81,7 @@ def state(documents: Iterable[Manifest]) -> judge.State:
 def question() -> judge.Question:
     """About all pods."""
     return judge.Question(
-        files=("test",), kubeconfig=None, context=None, namespace=None, all_namespaces=True, labels=None,
+        files=("test",), kubeconfig=None, context=None, namespace=None, labels=None,
         scheduler_name=None, settings=Settings(), told=lambda _: None,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 from stowplan import errors, profiles
@@ -34,8 +35,7 @@ class Question:
         files: names of files, ``-`` for standard input; none for the live cluster.
         kubeconfig: of the live cluster; None for the usual places.
         context: of the kubeconfig; None for the current one.
-        namespace: only pods of this one; None for all, or for the one of the context where a pod is named.
-        all_namespaces: said explicitly.
+        namespace: only pods of this one; None for all.
         labels: only pods that match this selector, as kubectl writes it; None for all.
         scheduler_name: pending pods of this scheduler; None for Stowplan's in a cluster and any in files.
         settings: weights and plugin arguments.
@@ -46,7 +46,6 @@ class Question:
     kubeconfig: str | None
     context: str | None
     namespace: str | None
-    all_namespaces: bool
     labels: str | None
     scheduler_name: str | None
     settings: Settings
@@ -99,8 +98,8 @@ async def explain(question: Question, *, names: Sequence[str]) -> Explanations:
     """Explains the named pods, or all pending ones where none is named.
 
     Raises:
-        UsageError: no such pod, or the state cannot be read.
-        ApiError, ApiUnreachable: the cluster cannot be read.
+        UsageError: no such pod, or the state cannot be read, for want of rights too.
+        ApiError, ApiUnreachable: the cluster fails to answer.
     """
     state = State(question, await _manifests(question))
     pods = [state.named(name) for name in names] if names else state.pending()
@@ -257,7 +256,16 @@ async def _manifests(question: Question) -> manifest.Manifests:
     )
     async with session.Api(where) as api:
         also = resources.WORKLOADS if arguments.reads_workloads(arguments.profiles(question.settings)) else ()
-        return await _live(api, question.told, also)
+        try:
+            return await _live(api, question.told, also)
+        except errors.ApiError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                raise errors.UsageError(
+                    f"{api.server} does not accept the kubeconfig's credentials: {error}"
+                ) from error
+            if error.status == HTTPStatus.FORBIDDEN:
+                raise errors.UsageError(f"{error}; ask for the right to list it, or give files with -f") from error
+            raise
 
 
 def _content(name: str) -> bytes:

@@ -118,6 +118,8 @@ def _items(name: str, document: object) -> Iterator[dict[str, object]]:
             typed = {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
             yield from _items(name, {**typed, **item} if isinstance(item, dict) else item)
         return
+    if not isinstance(document.get("apiVersion"), str):
+        raise errors.UsageError(f"{name}: {document['kind']}: apiVersion: is required")
     yield cast("dict[str, object]", _without_nulls(document))
 
 
@@ -138,6 +140,9 @@ def _take(found: Manifests, source: str, item: dict[str, object]) -> None:
     if version == common.API_VERSION and kind in (policy.KIND, cluster.KIND):
         _take_ours(found, what, kind, item)
         return
+    if version.partition("/")[0] == common.GROUP:
+        known = f"{policy.KIND} and {cluster.KIND} of {common.API_VERSION}"
+        raise errors.UsageError(f"{what}: {version} is unknown here; there are {known}")
     type_ = objects.KINDS.get((version, kind)) or workloads.KINDS.get((version, kind))
     if type_ is None:
         return

@@ -27,7 +27,8 @@ def explanation(one: Explanation, *, total: int, wide: bool) -> str:
     Args:
         one: what to show.
         total: number of nodes.
-        wide: show every feasible node and name every rejected one.
+        wide: show every feasible node with the scores of all plugins, not only of those that tell nodes apart, and
+            name every rejected one.
     """
     if one.chosen is None:
         blocks = [f"{one.pod}: {one.unschedulable}"]
@@ -44,14 +45,20 @@ def explanation(one: Explanation, *, total: int, wide: bool) -> str:
 def _scores(one: Explanation, *, wide: bool) -> str:
     ranked = sorted(one.scores, key=lambda node: (-one.scores[node].total, node))
     shown = ranked if wide else ranked[:TOP]
-    plugins = list(dict.fromkeys(plugin for node in shown for plugin in one.scores[node].plugins))
+    plugins = list(dict.fromkeys(plugin for node in ranked for plugin in one.scores[node].plugins))
+    points = {each: [one.scores[node].plugins.get(each, 0) for node in ranked] for each in plugins}
+    equal = [] if wide or len(ranked) == 1 else [each for each in plugins if len(set(points[each])) == 1]
+    telling = [each for each in plugins if each not in equal]
     rows = [
-        [node, str(one.scores[node].total), *(str(one.scores[node].plugins.get(each, 0)) for each in plugins)]
-        for node in shown
+        [node, str(one.scores[node].total), *(str(points[each][at]) for each in telling)]
+        for at, node in enumerate(shown)
     ]
-    text = columns(["NODE", "TOTAL", *plugins], rows)
-    left = len(ranked) - len(shown)
-    return f"{text}\n… and {left} more (-o wide shows all)" if left else text
+    lines = [columns(["NODE", "TOTAL", *telling], rows)]
+    if len(shown) < len(ranked):
+        lines.append(f"… and {len(ranked) - len(shown)} more (-o wide shows all)")
+    if equal:
+        lines.append(f"the same on all of them: {', '.join(f'{plugin} {points[plugin][0]}' for plugin in equal)}")
+    return "\n".join(lines)
 
 
 def _reasons(one: Explanation, *, wide: bool) -> str:
