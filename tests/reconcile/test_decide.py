@@ -7,9 +7,11 @@ from pydantic import JsonValue
 from tests.reconcile.test_fixed_point import change_sets, images
 from tests.reconcile.world import BAD_IMAGE, RACK, ZONE, Refused, World, node_set
 
+from stowplan.model import objects
 from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Action, CheckTemplate, Create, Delete, Evict, Patch
 from stowplan.reconcile.classify import State
+from stowplan.reconcile.observed import BudgetSpec, ServiceSpec
 
 
 def told(actions: tuple[Action, ...]) -> list[tuple[str, str]]:
@@ -80,6 +82,41 @@ def test_another_policy_is_written_into_running_pods_without_restarting_them() -
     action = only(world)
     assert isinstance(action, Patch)
     assert action.body == {"metadata": {"annotations": {"stowplan.dev/policy": "ha"}}}
+
+
+@pytest.mark.parametrize("given", [None, "own"])
+def test_a_policy_that_the_spec_names_no_longer_leaves_running_pods(given: str | None) -> None:
+    """The template may name one by the annotation, too."""
+    pods: JsonValue = {
+        "metadata": {"annotations": {"stowplan.dev/policy": given}}, "spec": {"containers": [{"image": "v1"}]},
+    }  # fmt: skip
+    world = World(node_set("data", 1, template=pods), schedulingPolicyRef={"name": "ha"})
+    running(world)
+    world.set(schedulingPolicyRef=None)
+    action = only(world)
+    assert isinstance(action, Patch)
+    assert action.body == {"metadata": {"annotations": {"stowplan.dev/policy": given}}}
+    world.run()
+    assert world.pods["db-data-0"].metadata.annotations.get("stowplan.dev/policy") == given
+
+
+def test_a_service_that_leads_elsewhere_leads_to_the_members_again() -> None:
+    world = running(World(node_set("data", 1)))
+    assert world.service is not None
+    world.service.spec = ServiceSpec(selector={"app": "other"})
+    world.run()
+    assert world.service.spec == ServiceSpec(selector={"stowplan.dev/cluster": "db"}, publish_not_ready_addresses=True)
+
+
+def test_a_budget_that_protects_other_pods_protects_the_members_again() -> None:
+    world = running(World(node_set("data", 3)))
+    spec = world.budgets["db-data"].spec
+    world.budgets["db-data"].spec = BudgetSpec(
+        selector=objects.LabelSelector(match_labels={"app": "other"}), min_available=spec.min_available,
+        unhealthy_pod_eviction_policy=spec.unhealthy_pod_eviction_policy,
+    )  # fmt: skip
+    world.run()
+    assert world.budgets["db-data"].spec == spec
 
 
 def test_sets_that_would_share_their_claims_are_refused_and_the_others_go_on() -> None:

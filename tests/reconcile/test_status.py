@@ -6,7 +6,9 @@ import pytest
 from tests.reconcile.test_fixed_point import change_sets, images
 from tests.reconcile.world import BAD_IMAGE, HOST, RACK, ZONE, World, node_set
 
+from stowplan.api.cluster import MAX_NODE_SETS
 from stowplan.api.common import Condition
+from stowplan.api.policy import SchedulingPolicySpec
 from stowplan.reconcile.classify import fleet
 from stowplan.reconcile.observed import NodeView, TimedCondition
 from stowplan.reconcile.placement import MOST_DOMAINS
@@ -52,6 +54,14 @@ def test_placement_counts_every_domain_also_the_empty_ones() -> None:
     assert (zone.domain, zone.counts, zone.skew) == ("zone", {"a": 2, "b": 1, "c": 0}, 2)
     assert rack.counts == {"a-0": 2, "a-1": 0, "b-0": 1, "b-1": 0, "c-0": 0, "c-1": 0}
     assert (host.skew, sum(host.counts.values())) == (1, 3)
+
+
+def test_without_failure_domains_in_the_policy_it_is_zones_and_hosts() -> None:
+    world = World(node_set("data", 3))
+    world.policy = SchedulingPolicySpec()
+    world = placed(world, "a00", "b00", "c00")
+    assert [(each.domain, each.skew) for each in world.status.placement] == [("zone", 0), ("host", 1)]
+    assert world.status.survives == ("zone", "host")
 
 
 def test_with_many_domains_the_empty_ones_are_left_out() -> None:
@@ -160,6 +170,24 @@ def test_claims_are_waited_for() -> None:
         {"metadata": {"name": "vol0"}, "spec": {"resources": {"requests": {"storage": "2Gi"}}}}])  # fmt: skip
     world.reconcile()
     assert said(world, "VolumesReady").message == "vol0-db-data-0 grows from 1Gi to 2Gi"
+
+
+def test_a_claim_that_somebody_deletes_under_its_member_is_told() -> None:
+    world = placed(World(node_set("data", 1, claims=1)), "a00")
+    world.claims["vol0-db-data-0"].metadata.deletion_timestamp = world.now.isoformat()
+    world.reconcile()
+    assert verdicts(world)["VolumesReady"] == ("False", "ClaimDeleted")
+    assert said(world, "VolumesReady").message == (
+        "vol0-db-data-0 is being deleted: the member has an empty volume once its pod stops"
+    )
+
+
+def test_every_node_set_of_the_longest_list_is_counted() -> None:
+    world = World(*(node_set(f"set-{number}", 1) for number in range(MAX_NODE_SETS)))
+    world.run()
+    assert [(each.name, each.ready) for each in world.status.node_sets] == [
+        (f"set-{number}", 1) for number in range(MAX_NODE_SETS)
+    ]
 
 
 def test_the_time_of_a_condition_is_that_of_its_last_change() -> None:

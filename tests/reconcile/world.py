@@ -22,7 +22,17 @@ from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Action, AskToDrain, CheckTemplate, Create, Delete, Evict, Patch
 from stowplan.reconcile.classify import Group, fleet, majority
 from stowplan.reconcile.decide import decide
-from stowplan.reconcile.observed import Budget, Claim, NodeView, Observed, Pod, Revision, TimedCondition, condition
+from stowplan.reconcile.observed import (
+    Budget,
+    Claim,
+    NodeView,
+    Observed,
+    Pod,
+    Revision,
+    Service,
+    TimedCondition,
+    condition,
+)
 from stowplan.reconcile.plan import Plan
 from stowplan.reconcile.status import status
 
@@ -77,7 +87,7 @@ class World:
         self.status = StatefulClusterStatus()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.policy: SchedulingPolicySpec | None = POLICY
-        self.service: objects.KubeObject | None = None
+        self.service: Service | None = None
         self.pods: dict[str, Pod] = {}
         self.claims: dict[str, Claim] = {}
         self.budgets: dict[str, Budget] = {}
@@ -248,7 +258,7 @@ class World:
                 self.revisions[action.name] = revision
             case "Service":
                 assert self.service is None
-                self.service = msgspec.convert(action.manifest, objects.KubeObject)
+                self.service = msgspec.convert(action.manifest, Service)
                 self._stamp(self.service)
 
     def _patch(self, action: Patch) -> None:
@@ -280,6 +290,11 @@ class World:
         spec = action.body.get("spec")
         if isinstance(spec, dict) and isinstance(obj, Budget):
             obj.spec = msgspec.convert(spec, type(obj.spec))
+        if isinstance(spec, dict) and isinstance(obj, Service):
+            selector = spec["selector"]
+            assert isinstance(selector, dict)
+            kept = {key: value for key, value in selector.items() if value is not None}
+            obj.spec = msgspec.convert({**spec, "selector": kept}, type(obj.spec))
         if isinstance(spec, dict) and isinstance(obj, Claim):
             changed = msgspec.convert(spec, objects.PersistentVolumeClaimSpec)
             obj.spec.resources = changed.resources

@@ -38,6 +38,7 @@ PLACEMENT_SATISFIED = "PlacementSatisfied"
 VOLUMES_READY = "VolumesReady"
 
 MAX_REPLICAS = 9999
+MAX_NODE_SETS = 32
 MAX_NAMES = 57
 """Characters for the cluster's and the node set's name: ``<cluster>-<nodeSet>-<n>`` is a hostname of at most 63, with
 two dashes and an ordinal of up to four digits."""
@@ -190,7 +191,7 @@ class StatefulClusterSpec(ApiModel):
     replicas: Replicas | None = None
     """Shorthand for a cluster with one node set whose own replicas is left out: what kubectl scale and a
     HorizontalPodAutoscaler write. An autoscaler needs it to be there."""
-    node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=32)]
+    node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=MAX_NODE_SETS)]
     """The kinds of member."""
     update_strategy: UpdateStrategy = UpdateStrategy()
     """How a changed template reaches the running members."""
@@ -297,7 +298,7 @@ class StatefulClusterStatus(ApiModel):
     """Those of them that have the template of the spec."""
     selector: str = ""
     """The label selector of the members, for kubectl scale and a HorizontalPodAutoscaler."""
-    node_sets: Annotated[tuple[NodeSetStatus, ...], ListMap("name", max_items=32)] = ()
+    node_sets: Annotated[tuple[NodeSetStatus, ...], ListMap("name", max_items=MAX_NODE_SETS)] = ()
     """The members by node set."""
     placement: tuple[PlacementStatus, ...] = ()
     """Where the members are, by failure domain of the policy."""

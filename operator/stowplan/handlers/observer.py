@@ -101,9 +101,9 @@ class Observer:
         answer = await self._api.get(path, _List, params=params)
         return [msgspec.json.decode(item, type=kind) for item in answer.items or []]
 
-    async def _service(self, namespace: str, name: str) -> objects.KubeObject | None:
+    async def _service(self, namespace: str, name: str) -> observed.Service | None:
         try:
-            return await self._api.get(executor.SERVICES.path(namespace, name), objects.KubeObject)
+            return await self._api.get(executor.SERVICES.path(namespace, name), observed.Service)
         except NotFound:
             return None
 

@@ -107,6 +107,19 @@ class Claim(objects.KubeObject):
     status: ClaimStatus = msgspec.field(default_factory=ClaimStatus)
 
 
+class ServiceSpec(Struct):
+    """What a headless Service says."""
+
+    selector: dict[str, str] = {}
+    publish_not_ready_addresses: bool = False
+
+
+class Service(objects.KubeObject):
+    """The Service with the cluster's name."""
+
+    spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
+
+
 class BudgetSpec(Struct):
     """A PodDisruptionBudget's spec."""
 
@@ -246,7 +259,7 @@ class Observed:
     """
 
     cluster: StatefulCluster
-    service: objects.KubeObject | None = None
+    service: Service | None = None
     pods: tuple[Pod, ...] = ()
     claims: tuple[Claim, ...] = ()
     budgets: tuple[Budget, ...] = ()

@@ -21,7 +21,7 @@ MOST_DOMAINS = 100
 
 
 def failure_domains(observed: Observed) -> tuple[FailureDomain, ...]:
-    """The policy's failure domains, from broad to narrow; zone and host without a policy."""
+    """The policy's failure domains, from broad to narrow; zone and host where it names none."""
     if observed.policy is not None and observed.policy.failure_domains:
         return observed.policy.failure_domains
     return DEFAULT_DOMAINS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from stowplan.api import cluster as api
 from stowplan.api import common
 from stowplan.api.base import seconds
@@ -11,7 +13,7 @@ from stowplan.model import objects
 from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Create, Delete, Kind, Patch
 from stowplan.reconcile.classify import Group, Member, State, age, leaving
-from stowplan.reconcile.observed import Budget, Claim, Observed, controller
+from stowplan.reconcile.observed import Budget, BudgetSpec, Claim, Observed, ServiceSpec, controller
 from stowplan.reconcile.plan import Draft, Problem
 
 FAILED_PAUSE = 10.0
@@ -23,12 +25,19 @@ of the same name are on their way out."""
 
 
 def service(observed: Observed, draft: Draft) -> None:
-    """The headless Service exists, and is ours."""
-    cluster = observed.cluster
-    if observed.service is None:
+    """The headless Service exists, is ours, and leads to the members; what else it says, such as ports, may stay."""
+    cluster, found = observed.cluster, observed.service
+    if found is None:
         draft.do(Create(kind="Service", name=cluster.metadata.name, manifest=specs.service(cluster)))
-    else:
-        ours("Service", observed, observed.service, draft)
+    elif ours("Service", observed, found, draft):
+        selector = {common.LABEL_CLUSTER: cluster.metadata.name}
+        if found.spec != ServiceSpec(selector=selector, publish_not_ready_addresses=True):
+            others: dict[str, str | None] = dict.fromkeys(found.spec.selector)
+            body: specs.Manifest = {"selector": {**others, **selector}, "publishNotReadyAddresses": True}
+            draft.do(Patch(
+                kind="Service", name=found.metadata.name, uid=found.metadata.uid, body={"spec": body},
+                why="it leads to the members",
+            ))  # fmt: skip
 
 
 def ours(kind: Kind, observed: Observed, obj: objects.KubeObject, draft: Draft) -> bool:
@@ -85,8 +94,7 @@ def budgets(observed: Observed, groups: tuple[Group, ...], draft: Draft) -> bool
 def _budget_spec(found: Budget, wanted: specs.Manifest, group: Group, draft: Draft) -> None:
     spec = wanted["spec"]
     assert isinstance(spec, dict)
-    have = (found.spec.min_available, found.spec.max_unavailable, found.spec.unhealthy_pod_eviction_policy)
-    if have != (spec["minAvailable"], None, spec["unhealthyPodEvictionPolicy"]):
+    if found.spec != msgspec.convert(spec, BudgetSpec):
         draft.do(Patch(
             kind="PodDisruptionBudget", name=found.metadata.name, uid=found.metadata.uid,
             body={"spec": {**spec, "maxUnavailable": None}}, why=f"for {group.size} members",
@@ -113,7 +121,10 @@ def _pod_metadata(observed: Observed, spec: api.NodeSet | None, member: Member, 
         ))  # fmt: skip
     if spec is None:
         return
-    wanted: dict[str, str | None] = {specs.ANNOTATION_DRAIN: None, **specs.live_annotations(cluster, spec)}
+    given = spec.template.metadata.annotations.get(common.ANNOTATION_POLICY)
+    wanted: dict[str, str | None] = {
+        specs.ANNOTATION_DRAIN: None, common.ANNOTATION_POLICY: given, **specs.live_annotations(cluster, spec)
+    }  # fmt: skip
     have = pod.metadata.annotations
     if changed := {key: value for key, value in wanted.items() if have.get(key) != value}:
         draft.do(Patch(

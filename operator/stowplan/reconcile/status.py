@@ -15,7 +15,7 @@ from stowplan.api import common, conditions
 from stowplan.api.core import VolumeClaimTemplate
 from stowplan.model import quantity
 from stowplan.reconcile import placement, rollout, specs
-from stowplan.reconcile.classify import Group, Member, State, age, majority
+from stowplan.reconcile.classify import Group, Member, State, age, leaving, majority
 from stowplan.reconcile.observed import Claim, Observed
 from stowplan.reconcile.plan import Plan, Refusal, shortened
 
@@ -54,7 +54,7 @@ def status(
     """
     cluster = observed.cluster
     rows = [_row(group) for group in groups if group.spec is not None or group.members]
-    domains = observed.policy.failure_domains if observed.policy is not None else placement.DEFAULT_DOMAINS
+    domains = placement.failure_domains(observed)
     survives = placement.survives(groups, domains)
     wanted = sum(group.wanted for group in groups)
     ready, updated = sum(row.ready for row in rows), sum(row.updated for row in rows)
@@ -68,7 +68,7 @@ def status(
         ready_replicas=ready,
         updated_replicas=updated,
         selector=f"{common.LABEL_CLUSTER}={cluster.metadata.name}",
-        node_sets=tuple(rows[:16]),
+        node_sets=tuple(rows[: api.MAX_NODE_SETS]),
         placement=placement.placement(groups, domains, observed.domains),
         survives=survives,
         pending_changes=_pending(plan, refusals),
@@ -266,6 +266,8 @@ def _claim_problems(member: Member, templates: Iterable[VolumeClaimTemplate]) ->
         claim = found.get(name)
         if claim is None:
             yield "ClaimsPending", f"{name} is missing"
+        elif leaving(claim):
+            yield "ClaimDeleted", f"{name} is being deleted: the member has an empty volume once its pod stops"
         elif claim.status.phase == "Lost":
             yield "VolumeLost", f"{name} has lost its volume"
         elif claim.status.phase != "Bound":
