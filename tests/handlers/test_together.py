@@ -163,6 +163,68 @@ async def test_what_somebody_deletes_is_there_again_at_once(
     await api.wait(path, lambda it: it["metadata"]["uid"] != before["metadata"]["uid"], within=10)
 
 
+@pytest.mark.parametrize(
+    ("collection", "name", "change"),
+    [
+        pytest.param(
+            "services", "db", {"selector": {"app": "other"}, "publishNotReadyAddresses": False}, id="Service"
+        ),
+        pytest.param(
+            "poddisruptionbudgets", "db-data", {"minAvailable": 0, "selector": {"matchLabels": {"app": "other"}}},
+            id="budget",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_somebody_changes_is_as_it_was_at_once(
+    api: Api, namespace: str, collection: str, name: str, change: Manifest
+) -> None:
+    await api.create(cluster(namespace, node_set("data", 2, scheduler="stowplan")))
+    await api.wait(f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db", ready, within=PATIENCE)
+    group = "/apis/policy/v1" if collection == "poddisruptionbudgets" else "/api/v1"
+    path = f"{group}/namespaces/{namespace}/{collection}/{name}"
+    before = (await api.get(path))["spec"]
+    changed = await api.patch(path, {"spec": change})
+    assert changed["spec"] != before
+    await api.wait(path, lambda it: it["spec"] == before, within=10)
+
+
+async def test_a_member_that_lost_its_labels_gets_them_again_and_is_not_made_twice(api: Api, namespace: str) -> None:
+    await api.create(cluster(namespace, node_set("data", 2, scheduler="stowplan")))
+    path = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db"
+    await api.wait(path, ready, within=PATIENCE)
+    pod = f"/api/v1/namespaces/{namespace}/pods/db-data-0"
+    before = (await api.get(pod))["metadata"]
+    lost = {"stowplan.dev/cluster": None, "stowplan.dev/member": "7"}
+    await api.patch(pod, {"metadata": {"labels": lost}})
+    after = await api.wait(pod, lambda it: it["metadata"]["labels"] == before["labels"], within=10)
+    assert after["metadata"]["uid"] == before["uid"]
+    found = await api.wait(path, ready, within=PATIENCE)
+    assert found["status"]["summary"]["ready"] == "2/2"
+
+
+async def test_members_whose_cluster_names_no_policy_any_more_belong_to_the_one_that_selects_them(
+    api: Api, namespace: str
+) -> None:
+    base = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}"
+    kind = {"apiVersion": "stowplan.dev/v1alpha1", "kind": "SchedulingPolicy"}
+    specs: dict[str, Manifest] = {"named": {}, "selecting": {"selector": {}}}
+    for name, spec in specs.items():
+        await api.create({**kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    data = node_set("data", 2, scheduler="stowplan")
+    await api.create(cluster(namespace, data, schedulingPolicyRef={"name": "named"}))
+
+    async def governs(name: str, count: int) -> None:
+        wanted = {"governed": count, "bound": count, "pending": 0}
+        await api.wait(
+            f"{base}/schedulingpolicies/{name}", lambda it: it.get("status", {}).get("pods") == wanted, within=10
+        )
+
+    await governs("named", 2)
+    await api.patch(f"{base}/statefulclusters/db", {"spec": {"schedulingPolicyRef": None}})
+    await governs("named", 0)
+    await governs("selecting", 2)
+
+
 async def test_a_node_that_is_deleted_wakes_the_clusters_with_a_member_on_it(api: Api, namespace: str) -> None:
     await api.create(cluster(namespace, node_set("data", 1, scheduler="stowplan")))
     base = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db"

@@ -120,6 +120,19 @@ async def test_waiting_pods_are_tried_at_once_when_their_policy_lets_them_go_or_
     await objects.bound(api, namespace, "three", within=SOON)
 
 
+async def test_a_pod_that_leaves_its_policy_by_its_labels_is_not_counted_any_more(api: Api, namespace: str) -> None:
+    """Whether it runs or waits; long before a policy is looked at for no reason, which happens once a minute."""
+    await governing(api, policy(namespace, "ha", selector={"matchLabels": DB}))
+    for name, cpu in (("runs", "1"), ("waits", "1000")):
+        await api.create(objects.pod(namespace, name, labels=DB, cpu=cpu))
+    await status(api, namespace, pods={"governed": 2, "bound": 1, "pending": 1})
+    other = {"metadata": {"labels": {"app": "other"}}}
+    await api.patch(f"{objects.pods_path(namespace)}/runs", other)
+    await status(api, namespace, pods={"governed": 1, "bound": 0, "pending": 1})
+    await api.patch(f"{objects.pods_path(namespace)}/waits", other)
+    await status(api, namespace, pods={"governed": 0, "bound": 0, "pending": 0})
+
+
 async def test_what_is_likely_a_mistake_is_shown_by_describe(
     control_plane: ControlPlane, api: Api, namespace: str
 ) -> None:

@@ -117,11 +117,7 @@ class Executor:
                 if isinstance(error, Conflict) and not isinstance(action, actions.Create):
                     outcome.written += 1  # it has changed since it was read
                     continue
-                refusal = await self._refusal(action, error)
-                self._log.warning("refused", action=type(action).__name__, name=action.name, message=refusal.message)
-                self._announcer.refused(action, refusal)
-                outcome.refusals.append(refusal)
-                if isinstance(action, actions.Create):
+                if await self._refused(action, error, outcome) and isinstance(action, actions.Create):
                     refused.add(_node_set(action.manifest))
             else:
                 outcome.written += 1
@@ -173,7 +169,19 @@ class Executor:
                 verdict = str(error)
         self._templates[action.revision] = verdict
 
-    async def _refusal(self, action: actions.Action, error: ApiError) -> Refusal:
+    async def _refused(self, action: actions.Action, error: ApiError, outcome: Outcome) -> bool:
+        """Report it; False where there is nothing to report."""
+        refusal = await self._refusal(action, error)
+        if refusal is None:
+            outcome.written += 1
+            return False
+        self._log.warning("refused", action=type(action).__name__, name=action.name, message=refusal.message)
+        self._announcer.refused(action, refusal)
+        outcome.refusals.append(refusal)
+        return True
+
+    async def _refusal(self, action: actions.Action, error: ApiError) -> Refusal | None:
+        """What to tell of it; None where what is in the way is the cluster's own, and gets its labels again."""
         if not isinstance(error, Conflict):
             return Refusal(target=action.name, reason=error.reason or "Refused", message=str(error))
         path = RESOURCES[action.kind].path(self._namespace, action.name)
@@ -181,7 +189,16 @@ class Executor:
             found = await self._api.get(path, objects.KubeObject)
         except NotFound:
             return Refusal(target=action.name, reason="Conflict", message=str(error))
-        return Refusal(target=action.name, reason="ForeignObject", message=self._in_the_way(action, found))
+        mine = self._cluster.metadata.uid in {each.uid for each in found.metadata.owner_references if each.controller}
+        if not mine or not isinstance(action, actions.Create):
+            return Refusal(target=action.name, reason="ForeignObject", message=self._in_the_way(action, found))
+        labels = _labels(action.manifest)
+        if action.kind == "Pod":
+            labels.pop(common.LABEL_REVISION, None)  # it may be of another template
+        body = {"metadata": {"uid": found.metadata.uid, "labels": labels}}
+        await self._api.patch(path, body, msgspec.Raw, repeat=True)
+        self._log.info("wrote", action="patch", kind=action.kind, name=action.name, why="it has lost its labels")
+        return None
 
     def _in_the_way(self, action: actions.Action, found: objects.KubeObject) -> str:
         owner = next((each for each in found.metadata.owner_references if each.controller), None)

@@ -135,6 +135,7 @@ class Feed:
 
     def _put_pod(self, raw: objects.Pod) -> Events:
         pod = self._cache.interner.pod(raw)
+        last = self.waiting.get(pod.uid) or self._cache.snapshot.pods.get(pod.uid)
         happened = self._cache.put_pod(pod)
         ours = pod.scheduler_name in self._names
         if ours and not pod.node_name and not pod.finished and not pod.terminating:
@@ -147,6 +148,8 @@ class Feed:
                 self._scheduler.queue.put(pod, self._clock())
         else:
             happened = (*happened, *self._settled(pod.uid))
+        if last is not None and last.cls is not pod.cls:
+            self.on_pod(last)  # with other labels it may have left its policy, or its cluster
         self.on_pod(pod)
         return happened
 
