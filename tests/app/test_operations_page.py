@@ -9,8 +9,10 @@ import yaml
 from pydantic.alias_generators import to_camel
 from tests.app.test_metrics import everything, scrape
 
+from stowplan.api import cluster, common, policy
 from stowplan.app import arguments, plugin_config, settings
 from stowplan.app.section import Section
+from stowplan.kube import resources
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -58,6 +60,16 @@ def test_every_metric_on_the_page_exists_and_every_one_of_ours_is_on_the_page() 
     assert named <= types.keys() | samples.keys()
     ours = {name + ("_total" if kind == "counter" else "") for name, kind in types.items()}
     assert {name for name in ours if not name.startswith("process_")} <= named
+
+
+def test_the_kinds_on_the_page_are_those_that_explain_and_plan_read() -> None:
+    named = set(",".join(re.findall(r"^KINDS=(?:\$KINDS,)?(\S+)$", PAGE, re.MULTILINE)).split(","))
+    ours = {f"{plural}.{common.GROUP}" for plural in (policy.PLURAL, cluster.PLURAL)}
+    read = {
+        f"{each.plural}.{each.group}" if each.group else each.plural
+        for each in (*resources.WATCHED, *resources.WORKLOADS)
+    }
+    assert named == read | ours
 
 
 def test_the_flags_on_the_page_override_what_it_says() -> None:
