@@ -157,7 +157,7 @@ def plan(**flags: Any) -> None:
     """
     with _progress() as told:
         answer = _run(judge.plan(_question(flags, told)))
-    _print(flags["output"], data=msgspec.to_builtins(answer), text=lambda _: answer.text())
+    _print(flags["output"], data=msgspec.to_builtins(answer), text=lambda wide: answer.text(wide=wide))
     if answer.unschedulable:
         sys.exit(EXIT_NO)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.cli import command
 from tests.cli.conftest import Invoke, Write
-from tests.controlplane.nodes import ZONE, Manifest
+from tests.controlplane.nodes import HOSTNAME, ZONE, Manifest
 from tests.live import objects
 
 from stowplan import cli
@@ -131,6 +131,29 @@ def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
     assert set(row) == {"rule", "group", "domain", "counts", "skew"}
     assert (row["rule"], row["domain"], row["skew"]) == ("over-zones", "zone", 1)
     assert sorted(row["counts"].values()) == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "pods", "said"),
+    [
+        pytest.param(3, 1, "n0: 1, n1: 0, n2: 0 ", id="few"),
+        pytest.param(8, 4, "n0: 1, n1: 1, n2: 1, n3: 1, n4: 0, … 3 more: 0 ", id="many"),
+        pytest.param(8, 6, "n0: 1, n1: 1, n2: 1, n3: 1, n4: 1, … 3 more: 0 to 1 ", id="mixed"),
+    ],
+)
+def test_of_many_domains_the_fullest_are_shown(invoke: Invoke, write: Write, hosts: int, pods: int, said: str) -> None:
+    rule = {"name": "over-hosts", "domain": "host", "maxSkew": 1, "enforcement": "Required"}
+    policy = {
+        "apiVersion": "stowplan.dev/v1alpha1", "kind": "SchedulingPolicy",
+        "metadata": {"name": "ha", "namespace": "shop"},
+        "spec": {"selector": {}, "failureDomains": [{"name": "host", "topologyKey": HOSTNAME}], "spread": [rule]},
+    }  # fmt: skip
+    placed = [objects.pod("shop", f"db-{number}", nodeName=f"n{number}") for number in range(pods)]
+    nodes = [objects.node(f"n{number}", own="x") for number in range(hosts)]
+    file = write("cluster.yaml", policy, *nodes, *placed)
+    assert said in invoke("plan", "-f", file).out
+    everywhere = ", ".join(f"n{number}: {int(number < pods)}" for number in range(hosts))
+    assert everywhere in invoke("plan", "-f", file, "-o", "wide").out
 
 
 GANG = {

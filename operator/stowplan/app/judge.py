@@ -85,10 +85,10 @@ class Plan:
     unschedulable: list[planning.Unschedulable]
     domains: list[DomainRow]
 
-    def text(self) -> str:
+    def text(self, *, wide: bool) -> str:
         """For people."""
         rows = [
-            [row.rule, row.group, row.domain, ", ".join(f"{k}: {v}" for k, v in row.counts.items()), str(row.skew)]
+            [row.rule, row.group, row.domain, tables.counts(row.counts, wide=wide), str(row.skew)]
             for row in self.domains
         ]
         return tables.plan(self.placements, self.unschedulable, rows)

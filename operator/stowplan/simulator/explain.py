@@ -69,7 +69,7 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
     state = CycleState()
     with beside(nodes.homes.beside(pod), nodes):
         verdicts = list(framework.verdicts(pod, nodes, state))
-        beside_nominated = list(promised.objections(framework, pod, nodes)) if nodes.nominations else []
+        beside_nominated = list(promised.objections(framework, pod, nodes, first=False)) if nodes.nominations else []
         diagnosis = framework.diagnose(pod, nodes, state)
     rejected = _rejections(nodes, verdicts)
     for mask, said in beside_nominated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stowplan.simulator.explain import Explanation
 from stowplan.simulator.plan import Placement, Unschedulable
@@ -11,6 +11,8 @@ TOP = 10
 """Nodes shown in a score table unless all are asked for."""
 EXAMPLES = 3
 """Nodes named for each reason."""
+DOMAINS = 6
+"""Domains of which there may be so many before the emptier ones are only counted."""
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -74,6 +76,17 @@ def _reasons(one: Explanation, *, wide: bool) -> str:
         rows.append([str(len(names)), plugin, reason, ", ".join(shown) + more])
     rows.sort(key=lambda row: (-int(row[0]), row[1:]))
     return columns(["REJECTED", "PLUGIN", "REASON", "NODES"], rows)
+
+
+def counts(pods: Mapping[str, int], *, wide: bool) -> str:
+    """How many pods are in each domain: ``a: 2, b: 1``; of many domains the fullest, unless ``wide``."""
+    shown = list(pods.items())
+    if wide or len(shown) <= DOMAINS:
+        return ", ".join(f"{domain}: {count}" for domain, count in shown)
+    shown.sort(key=lambda each: (-each[1], each[0]))
+    first, rest = shown[: DOMAINS - 1], [count for _, count in shown[DOMAINS - 1 :]]
+    between = str(rest[0]) if rest[0] == rest[-1] else f"{rest[-1]} to {rest[0]}"
+    return f"{counts(dict(first), wide=True)}, … {len(rest)} more: {between}"
 
 
 def plan(
