@@ -51,7 +51,8 @@ def test_a_release_is_installed_upgraded_and_removed(new_control_plane: NewContr
 
     # Installed: the CRDs are served, three pods run (of nothing: kwok plays them), in three zones.
     notes = plane.helm("install", *release)
-    assert "places pods with schedulerName: stowplan" in notes
+    assert "places pods with schedulerName: stowplan.\n" in notes
+    assert "The image is stowplan:0.1.0, which no public registry has." in notes
     plane.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in CRDS))
     assert plane.kubectl("get", "schedulingpolicies,statefulclusters", "-A") == ""
     pods = json.loads(plane.kubectl("get", "pods", "-n", rendering.NAMESPACE, "-o", "json"))["items"]
