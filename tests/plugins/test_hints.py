@@ -9,7 +9,10 @@ from tests import builders
 from tests.builders import HOST, ZONE, node, pod
 
 from stowplan.framework.events import ClusterEvent, Happening
+from stowplan.framework.plugin import Filter
+from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import hints
 from stowplan.plugins.args import FitArgs, NodeAffinityArgs, TolerationArgs
 from stowplan.plugins.inclusion import Added
 from stowplan.plugins.inter_pod_affinity import InterPodAffinity, InterPodAffinityArgs
@@ -144,6 +147,41 @@ def test_volumes_are_the_pods_own_or_of_a_class_that_it_waits_for(cache: Cluster
     assert came("v3", "fast", "1Gi")
     (other,) = cache.put_storage(builders.claim("other", storage_class="slow"))
     assert not binding.may_help(new, other, nodes)
+
+
+def test_pods_that_wait_with_claims_of_one_look_are_judged_once(
+    cache: ClusterCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put_storage(builders.storage_class("fast"))
+    cache.put_storage(builders.csi_driver("csi.example.com"))
+    waiting: dict[str, list[PodInfo]] = {"1Gi": [], "4Gi": []}
+    for number in range(20):
+        for size, pods in waiting.items():
+            cache.put_storage(builders.claim(f"c{size}{number}".lower(), size=size))
+            pods.append(pod(f"p{size}{number}".lower(), claims=[f"c{size}{number}".lower()]))
+    cache.put_storage(builders.claim("chosen", annotations={"volume.kubernetes.io/selected-node": "n2"}))
+    binding, nodes = VolumeBinding(VolumeBindingArgs()), cache.snapshot
+    judged: list[str] = []
+    accepts = hints.accepts
+
+    def counted(plugin: Filter, each: PodInfo, among: Snapshot) -> bool:
+        judged.append(each.name)
+        return accepts(plugin, each, among)
+
+    monkeypatch.setattr(hints, "accepts", counted)
+    pool = builders.capacity("pool", free="2Gi", topology=builders.selector({ZONE: "a"}))
+    (event,) = cache.put_storage(pool)
+    assert [binding.may_help(each, event, nodes) for each in waiting["1Gi"]] == [True] * 20
+    assert [binding.may_help(each, event, nodes) for each in waiting["4Gi"]] == [False] * 20
+    assert len(judged) == 2
+    assert not binding.may_help(pod("elsewhere", claims=["chosen"]), event, nodes), "its node is in another zone"
+
+    nodes.volumes.refuse("default/c1gi0", "n1", 0.0)
+    assert [binding.may_help(each, event, nodes) for each in waiting["1Gi"]] == [False] + [True] * 19
+    (grown,) = cache.put_storage(builders.capacity("pool", free="8Gi", topology=builders.selector({ZONE: "a"})))
+    assert [binding.may_help(each, grown, nodes) for each in waiting["4Gi"]] == [True] * 20
+    (other,) = cache.put_storage(builders.capacity("other", storage_class="slow", free="8Gi", topology=None))
+    assert not any(binding.may_help(each, other, nodes) for pods in waiting.values() for each in pods)
 
 
 def test_a_claim_is_free_when_the_pod_that_had_it_is_gone(cache: ClusterCache) -> None:

@@ -6,6 +6,8 @@ once ``framework.conduct`` has cut it off: without it pods wait, which harms nob
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from stowplan.framework import promised
@@ -31,10 +33,10 @@ class Rescue:
         said: list[Unhelped] = []
         for each in self._framework.plugins:
             call = Call(self._framework.name, each.name, POST_FILTER)
-            if not isinstance(each, PostFilter) or call in conduct.out:
+            if not hasattr(each, "post_filter") or call in conduct.out:  # isinstance takes long before Python 3.12
                 continue
             try:
-                answer = each.post_filter(pod, nodes, failure, self, chance)
+                answer = cast("PostFilter", each).post_filter(pod, nodes, failure, self, chance)
             except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
                 conduct.failed(call, pod, error)
                 continue
@@ -71,8 +73,8 @@ class Rescue:
         silent: list[Filter] = []
         unsure: Mask = np.zeros(len(nodes), dtype=np.bool_)
         complete = True
-        for each in self._framework.active(pod, nodes):
-            verdict = each.outlook(pod, nodes, gone) if isinstance(each, Outlook) else None
+        for each in self._framework.active(pod, nodes, gone):
+            verdict = cast("Outlook", each).outlook(pod, nodes, gone) if hasattr(each, "outlook") else None
             if verdict is None:
                 complete = False
                 silent.append(each)

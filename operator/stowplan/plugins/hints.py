@@ -8,6 +8,7 @@ so it is only asked whether the event concerns the pod at all, as kube-scheduler
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
@@ -29,8 +30,8 @@ def may_evict(pod: PodInfo, nodes: Snapshot) -> bool:
 def accepts(plugin: Filter, pod: PodInfo, nodes: Snapshot, *, among: Mask | None = None) -> bool:
     """Whether the plugin accepts any node as it is, of some nodes (bool[node]) or of all."""
     state = CycleState()
-    if isinstance(plugin, PreFilter):
-        answer = plugin.pre_filter(pod, nodes, state)
+    if hasattr(plugin, "pre_filter"):  # isinstance takes as long as many a filter before Python 3.12
+        answer = cast("PreFilter", plugin).pre_filter(pod, nodes, state)
         if answer is SKIP or isinstance(answer, Refusal):
             return answer is SKIP
     left = np.ones(len(nodes), dtype=np.bool_) if among is None else among
