@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,20 +58,6 @@ def test_what_is_said_of_an_older_generation_comes_too_late() -> None:
 def test_a_time_is_kept_in_whole_seconds_as_the_api_server_keeps_it() -> None:
     found = conditions.set_condition((), ready("True"), now=EARLY.replace(microsecond=123456))
     assert found[0].to_json()["lastTransitionTime"] == "2026-01-01T12:00:00Z"
-
-
-@pytest.mark.parametrize(
-    ("listed", "generation", "expected"),
-    [
-        pytest.param((ready("True", generation=4),), 4, True, id="for this generation"),
-        pytest.param((ready("True", generation=3),), 4, False, id="for an older generation it says nothing"),
-        pytest.param((ready("False", generation=4),), 4, False, id="false"),
-        pytest.param((ready("Unknown", generation=4),), 4, False, id="unknown"),
-        pytest.param((), 4, False, id="not there"),
-    ],
-)
-def test_ready_is_true(listed: tuple[Condition, ...], generation: int, expected: bool) -> None:
-    assert conditions.is_true(listed, "Ready", generation=generation) is expected
 
 
 @given(statuses=st.lists(st.sampled_from(["True", "False", "Unknown"]), min_size=1))

@@ -16,12 +16,6 @@ def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
-def is_true(conditions: Iterable[Condition], type_: str, *, generation: int) -> bool:
-    """Whether the condition holds for this generation; what was said of an older one says nothing of it."""
-    condition = find(conditions, type_)
-    return condition is not None and condition.status == "True" and condition.observed_generation >= generation
-
-
 def set_condition(conditions: Iterable[Condition], condition: Condition, *, now: datetime) -> tuple[Condition, ...]:
     """Put ``condition`` into the list, in the place of the one with the same type, or at the end.
 

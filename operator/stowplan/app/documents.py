@@ -1,6 +1,6 @@
 """One YAML document read strictly, and a validation error told in one line.
 
-Used by :mod:`stowplan.app.settings`.
+Used by :mod:`stowplan.app.settings`; :mod:`stowplan.app.plugins` tells what is wrong with a plugin's arguments by it.
 """
 
 from __future__ import annotations

@@ -18,8 +18,6 @@ from stowplan.api import base, core
 from stowplan.app import fields
 from stowplan.app.section import Section
 
-KUBE_SCHEDULER: Literal["kubescheduler.config.k8s.io/v1"] = "kubescheduler.config.k8s.io/v1"
-
 Label = Annotated[str, Field(min_length=1, max_length=317, pattern=r"^\S+$")]
 
 

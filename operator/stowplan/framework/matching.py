@@ -1,8 +1,9 @@
 """Node selectors over all nodes at once.
 
-Called by the plugins that ask which nodes a pod, a volume or a policy may use: NodeAffinity, PodTopologySpread
-(``nodeAffinityPolicy``), VolumeBinding. Masks depend on names and labels alone, so they can be kept with
-``Snapshot.once``. Source of the rules: component-helpers v0.36.3 ``scheduling/corev1/nodeaffinity/nodeaffinity.go``.
+Called by the plugins that ask which nodes a pod or a policy may use: NodeAffinity, the spread rules
+(``nodeAffinityPolicy``), hints; where volumes can be used is told by ``framework.reach``. Masks depend on names and
+labels alone, so they can be kept with ``Snapshot.once``. Source of the rules: component-helpers v0.36.3
+``scheduling/corev1/nodeaffinity/nodeaffinity.go``.
 """
 
 from __future__ import annotations

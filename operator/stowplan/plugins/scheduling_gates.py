@@ -1,6 +1,6 @@
-"""Pods that are not to be scheduled yet.
+"""Pods that are not to be scheduled yet, said in kube-scheduler's words; called by ``simulator.plan``.
 
-Called by the queue before it takes a pod up: a gated pod takes part in no decision. Source: kubernetes v1.36.3
+No decision is made about them: the queue (``scheduler.queue``) holds them back by itself. Source: kubernetes v1.36.3
 ``plugins/schedulinggates/scheduling_gates.go``.
 """
 
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from stowplan.model.pods import PodInfo
 
-NAME = "SchedulingGates"
-
 
 def held_by(pod: PodInfo) -> str | None:
-    """Why the pod waits, in kube-scheduler's words, or None where it has no gates."""
+    """Why the pod waits; None where it has no gates."""
     if not pod.gates:
         return None
     return f"waiting for scheduling gates: [{' '.join(pod.gates)}]"

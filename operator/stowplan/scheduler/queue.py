@@ -112,7 +112,7 @@ class SchedulingQueue:
         """A pending pod was created or changed. A change that matters is worth a new try."""
         queued = self._all.get(pod.uid)
         if queued is None:
-            queued = QueuedPodInfo(pod, added=now, joined=now)
+            queued = QueuedPodInfo(pod, added=now)
             self._all[pod.uid] = queued
             self._place(queued, Place.GATED if pod.gates else Place.ACTIVE, CREATED, now)
             return
@@ -375,7 +375,6 @@ class SchedulingQueue:
         self._sizes[place] += 1
         match place:
             case Place.ACTIVE:
-                queued.joined = now
                 heapq.heappush(self._active, (-queued.pod.priority, now, queued.ticket, queued))
             case Place.BACKOFF:
                 heapq.heappush(self._backoff, (queued.backoff_until, queued.ticket, queued))

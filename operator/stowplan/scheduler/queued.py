@@ -23,7 +23,6 @@ class QueuedPodInfo:
 
     Attributes:
         added: when the queue saw it first.
-        joined: when it last became active; orders pods of one priority.
         attempts: decisions made for it.
         backoff_until: it is not tried again before.
         rejected_by: plugins that rejected it when it was last found to fit nowhere.
@@ -35,7 +34,6 @@ class QueuedPodInfo:
 
     pod: PodInfo
     added: float
-    joined: float
     place: Place = Place.ACTIVE
     attempts: int = 0
     backoff_until: float = 0.0
