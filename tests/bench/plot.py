@@ -7,8 +7,8 @@ import html
 import math
 from collections.abc import Iterator, Sequence
 
-WIDTH, HEIGHT = 420, 320
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 34, 44
+WIDTH, HEIGHT = 434, 320
+LEFT, RIGHT, TOP, BOTTOM = 56, 26, 34, 44
 COLOURS = ("#1f6feb", "#d29922", "#2da44e", "#cf222e", "#8250df")
 INK, GRID, PAPER = "#57606a", "#d8dee4", "#ffffff"
 

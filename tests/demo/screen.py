@@ -15,6 +15,7 @@ from typing import Final
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.rule import Rule
+from rich.table import Table
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
@@ -74,8 +75,17 @@ class Screen:
         return time.monotonic() - self._start
 
     def step(self, doing: str) -> None:
-        """Say what comes next."""
-        self.show(Text(f"==> {self.seconds:4.1f} s  ", "dim").append(doing, "not dim"))
+        """Say what comes next: on a terminal in lines of its width, elsewhere in one."""
+        when = Text(f"==> {self.seconds:4.1f} s  ", "dim")
+        line = Text.assemble(when, (doing, "not dim"))
+        if self._console.is_terminal:
+            lines = Table.grid()
+            lines.add_column(no_wrap=True)
+            lines.add_row(when, doing)
+            self._console.print(lines)
+        else:
+            self._console.print(line, soft_wrap=True)
+        self._record.print(line, soft_wrap=True)
 
     def title(self, text: str, *, record: bool = True) -> None:
         """Begin a part of the report."""

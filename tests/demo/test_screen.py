@@ -26,6 +26,20 @@ def test_a_programs_output_is_neither_wrapped_nor_read_as_markup(screen: Screen,
     assert out.getvalue() == f"{line}\n"
 
 
+def test_a_step_is_one_line_without_a_terminal(screen: Screen, out: io.StringIO) -> None:
+    screen.step("helm install stowplan charts/stowplan --create-namespace")
+    (line,) = out.getvalue().splitlines()
+    assert line.endswith(" s  helm install stowplan charts/stowplan --create-namespace")
+
+
+def test_on_a_terminal_a_long_step_goes_on_below_its_beginning(out: io.StringIO) -> None:
+    screen = Screen(Console(file=out, width=40, force_terminal=True, color_system=None, highlight=False))
+    screen.step("helm install stowplan charts/stowplan")
+    first, second = (line.rstrip() for line in out.getvalue().splitlines())
+    assert first.endswith(" s  helm install stowplan")
+    assert second == " " * first.index("helm") + "charts/stowplan"
+
+
 def test_without_a_terminal_progress_is_a_line_when_there_is_news(screen: Screen, out: io.StringIO) -> None:
     with screen.live() as show:
         for _ in range(5):
