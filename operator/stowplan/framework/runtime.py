@@ -293,10 +293,8 @@ class Framework:
     def _score(self, each: Score, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
         try:
             scores = each.score(pod, nodes, state, rows)
-            if scores is not None and (scores.dtype != np.int64 or scores.shape != rows.shape):
-                raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
-            if scores is not None and int(scores.view(np.uint64).max()) > plugin_api.MAX_SCORE:  # so are negative ones
-                raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
+            if scores is not None:
+                _check_scores(scores, rows)
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             self._failed(each, SCORE, pod, error)
             return None
@@ -340,7 +338,9 @@ class Framework:
         probe = state.probe
         start = probe.start()
         left = self.passing(pod, nodes, state)
-        rows = np.flatnonzero(promised.first_of_all(self, pod, nodes, left) if nodes.nominations else left)
+        if nodes.nominations:
+            left = promised.first_of_all(self, pod, nodes, left)
+        rows = nodes.rows_where(left)
         probe.point("Filter", start, ok=len(rows) > 0)
         if len(rows) == 0:
             return self.diagnose(pod, nodes, state)
@@ -415,6 +415,14 @@ class Framework:
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name. Raises KeyError."""
         return self._by_name[name]
+
+
+def _check_scores(scores: Scores, rows: Rows) -> None:
+    """Raises TypeError, ValueError."""
+    if scores.dtype != np.int64 or scores.shape != rows.shape:
+        raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
+    if np.maximum.reduce(scores.view(np.uint64)) > plugin_api.MAX_SCORE:  # negative ones look large, too
+        raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
 
 
 def _sound(reject: Reject, nodes: Snapshot) -> Reject:

@@ -15,12 +15,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from stowplan.framework.counters import Counts, PodCounter, Predicate
 from stowplan.framework.homes import Homes
 from stowplan.framework.nodes import NodeTable
 from stowplan.framework.nominations import Nominations
 from stowplan.framework.priorities import Priorities
+from stowplan.framework.status import Mask
 from stowplan.framework.volumes import VolumeCatalog
 from stowplan.framework.workloads import Workloads
 from stowplan.model import objects
@@ -91,6 +93,10 @@ class Snapshot(NodeTable):
     def epoch(self) -> object:
         """Stays the same object for as long as ``once`` keeps what it has: for columns that others keep in step."""
         return self.once("epoch", object)
+
+    def rows_where(self, mask: Mask) -> npt.NDArray[np.intp]:
+        """intp[...]: the rows where a bool[node] is True, ascending; read-only, as all share it, where all are."""
+        return self.once("rows", self._every_row) if mask.all() else mask.nonzero()[0]
 
     def counter(self, predicate: Predicate) -> PodCounter:
         """The counter of a predicate; counted from the pods at first use, kept up to date from then on."""
@@ -192,11 +198,17 @@ class Snapshot(NodeTable):
         return pod
 
     def replace_pod(self, pod: PodInfo) -> None:
-        """Takes over a newer PodInfo of a counted pod: same node, class and claims."""
-        self.pods[pod.uid] = pod
+        """Takes over a newer PodInfo of a counted pod: same node, claims and requests.
+
+        Its class may be another one: the API server adds labels of the node to every pod that is bound. As what is
+        left of the node stays the same, nothing that is kept about it has to be worked out anew.
+        """
+        old, self.pods[pod.uid] = self.pods[pod.uid], pod
         row = self.row_of.get(pod.node_name)
         holder = self.orphans[pod.node_name] if row is None else self.on_node[row]
         holder[pod.uid] = pod
+        if row is not None and old.cls is not pod.cls:
+            self._reclass(old, pod, row)
 
     # ------------------------------------------------------------ namespaces, policies
 
@@ -310,17 +322,18 @@ class Snapshot(NodeTable):
 
     # ------------------------------------------------------------ inside
 
+    def _every_row(self) -> npt.NDArray[np.intp]:
+        rows = np.arange(len(self.nodes))
+        rows.flags.writeable = False
+        return rows
+
     def _attach(self, pod: PodInfo, row: int) -> None:
         cls = pod.cls
         self.on_node[row][pod.uid] = pod
         self.charge(row, cls.requests, cls.nonzero, 1)
         if self._priorities is not None:
             self._priorities.charge(pod, row, 1, self)
-        rows = self._rows_of.get(cls)
-        if rows is None:
-            rows = self._rows_of[cls] = {}
-            self._count_terms(cls, 1)
-        rows[row] = rows.get(row, 0) + 1
+        self._count_class(cls, row)
         for counter in self._counters_for(cls):
             counter.add(row, 1)
         if pod.claims or pod.volumes:
@@ -334,6 +347,32 @@ class Snapshot(NodeTable):
             self._priorities.charge(pod, row, -1, self)
         for counter in self._counters_for(cls):
             counter.add(row, -1)
+        self._uncount_class(cls, row)
+        if pod.claims or pod.volumes:
+            self.volumes.remove_pod(pod, row)
+
+    def _reclass(self, old: PodInfo, new: PodInfo, row: int) -> None:
+        """Counts a pod as one of another class, with the same requests, on its node."""
+        if self._priorities is not None:
+            self._priorities.charge(old, row, -1, self)
+            self._priorities.charge(new, row, 1, self)
+        self._count_class(new.cls, row)
+        before, after = self._counters_for(old.cls), self._counters_for(new.cls)
+        if before != after:
+            for counter in before:
+                counter.add(row, -1)
+            for counter in after:
+                counter.add(row, 1)
+        self._uncount_class(old.cls, row)
+
+    def _count_class(self, cls: PodClass, row: int) -> None:
+        rows = self._rows_of.get(cls)
+        if rows is None:
+            rows = self._rows_of[cls] = {}
+            self._count_terms(cls, 1)
+        rows[row] = rows.get(row, 0) + 1
+
+    def _uncount_class(self, cls: PodClass, row: int) -> None:
         rows = self._rows_of[cls]
         rows[row] -= 1
         if not rows[row]:
@@ -341,8 +380,6 @@ class Snapshot(NodeTable):
             if not rows:
                 del self._rows_of[cls]
                 self._count_terms(cls, -1)
-        if pod.claims or pod.volumes:
-            self.volumes.remove_pod(pod, row)
 
     def _counters_for(self, cls: PodClass) -> tuple[PodCounter, ...]:
         counters = self._counters_of.get(cls)

@@ -8,17 +8,23 @@ that is kept between decisions.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Self
 
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodInfo
 
+_ALONE = contextlib.nullcontext()
+
+
+def beside(guests: Collection[PodInfo], nodes: Snapshot) -> contextlib.AbstractContextManager[None]:
+    """Counts some pods on their nodes as long as it lasts."""
+    return _beside(guests, nodes) if guests else _ALONE  # nearly always: this is part of every decision
+
 
 @contextlib.contextmanager
-def beside(guests: Iterable[PodInfo], nodes: Snapshot) -> Iterator[None]:
-    """Counts some pods on their nodes as long as it lasts."""
+def _beside(guests: Collection[PodInfo], nodes: Snapshot) -> Iterator[None]:
     with Trial(nodes) as trial:
         for each in guests:
             trial.add(each)

@@ -37,7 +37,7 @@ class NodeResourcesBalancedAllocation:
         if not any(usage.asked(cls, each.name, defaults=False) for each in self._resources):
             return None
         kept = nodes.kept((self, cls.ask), lambda some: self._scores(cls, nodes, some))
-        return kept[rows].astype(np.int64)
+        return usage.gathered(kept, rows)
 
     def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
         found = usage.of(cls, nodes, rows, self._resources, defaults=False)

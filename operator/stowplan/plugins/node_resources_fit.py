@@ -99,7 +99,7 @@ class NodeResourcesFit:
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:
         """The weighted mean over the resources."""
         kept = nodes.kept((self, pod.cls.ask, "score"), lambda some: self._scores(pod.cls, nodes, some))
-        return kept[rows].astype(np.int64)
+        return usage.gathered(kept, rows)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """What the pods of a node ask for together."""

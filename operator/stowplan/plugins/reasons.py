@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 
 from stowplan.framework.status import Mask, Reject
@@ -18,4 +17,4 @@ def first_only(rejects: Iterable[Reject]) -> Iterator[Reject]:
         else:
             fresh = reject.mask & ~seen
             seen = seen | reject.mask
-            yield dataclasses.replace(reject, mask=fresh)
+            yield Reject(fresh, reject.reason, reject.resolution)

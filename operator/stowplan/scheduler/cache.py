@@ -97,15 +97,14 @@ class ClusterCache:
             return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),)
         confirmed = pod.uid in self._assumed
         self._assumed.discard(pod.uid)
-        if old.node_name == pod.node_name and old.cls is pod.cls and old.claims == pod.claims:
+        stays = old.node_name == pod.node_name
+        if stays and old.claims == pod.claims and _ask_alike(old.cls, pod.cls):
             self.snapshot.replace_pod(pod)
-            return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name),) if confirmed else NOTHING
-        self.snapshot.remove_pod(pod.uid)
-        self.snapshot.add_pod(pod)
+        else:
+            self.snapshot.remove_pod(pod.uid)
+            self.snapshot.add_pod(pod)
         happened = _pod_events(old, pod)
-        if (
-            confirmed and old.node_name == pod.node_name
-        ):  # with other labels: the API server adds the zone to a bound pod
+        if confirmed and stays:
             return (Happening(ClusterEvent.POD_ADDED, new=pod, node=pod.node_name), *happened)
         return happened
 
@@ -203,12 +202,19 @@ def _stored(item: StorageObject, old: StorageObject | None, new: StorageObject |
     return Happening(_STORAGE_KINDS[type(item)], old, new, node=node)
 
 
+def _ask_alike(old: PodClass, new: PodClass) -> bool:
+    """Whether the pods of two classes take the same from a node."""
+    return old is new or (old.requests == new.requests and old.nonzero == new.nonzero)
+
+
 def _pod_events(old: PodInfo, new: PodInfo) -> Events:
     if old.node_name != new.node_name:
         return (
             Happening(ClusterEvent.POD_REMOVED, old=old, node=old.node_name),
             Happening(ClusterEvent.POD_ADDED, new=new, node=new.node_name),
         )
+    if old.cls is new.cls:
+        return NOTHING
     kinds = []
     if old.cls.labels != new.cls.labels or old.cls.policy != new.cls.policy:
         kinds.append(ClusterEvent.POD_LABELS)
