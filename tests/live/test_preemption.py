@@ -69,6 +69,17 @@ async def leaving(api: Api, namespace: str, name: str) -> Manifest:
     )
 
 
+async def first_asked(api: Api, pod: Manifest) -> int:
+    """The seconds that a pod was given when it was first asked to leave: kwok ends it at once, whatever they are."""
+    namespace = pod["metadata"]["namespace"]
+    async for seen in api.watch(pods_path(namespace), pod["metadata"]["resourceVersion"]):
+        metadata = seen["object"]["metadata"]
+        if metadata["uid"] == pod["metadata"]["uid"] and "deletionTimestamp" in metadata:
+            seconds: int = metadata["deletionGracePeriodSeconds"]
+            return seconds
+    raise AssertionError("nobody asked it")
+
+
 async def nominated(api: Api, namespace: str, name: str) -> str:
     """The node that the API shows as promised to a pod, once it does."""
     found = await api.wait(
@@ -92,10 +103,11 @@ async def test_a_pod_gets_its_room_when_the_victim_is_gone(
     node = await own_node("n", cpu="1")
     tries = stowplan.metric("scheduler_preemption_attempts_total")
     victims = stowplan.metric("scheduler_preemption_victims_sum")
-    low = await running(api, namespace, "low", hold=True)
+    low = await running(api, namespace, "low", hold=True, terminationGracePeriodSeconds=45)
     high = await api.create(here(namespace, "high", priorityClassName=urgent))
     assert await nominated(api, namespace, "high") == node
     victim = await leaving(api, namespace, "low")
+    assert await first_asked(api, low) == 45, "it is given the time that it asks for"
     target = next(each for each in victim["status"]["conditions"] if each["type"] == "DisruptionTarget")
     assert (target["status"], target["reason"]) == ("True", "PreemptionByScheduler")
     assert target["message"] == "stowplan: preempting to accommodate a higher priority pod"
