@@ -150,6 +150,18 @@ async def test_a_template_that_the_api_server_refuses_is_reported_and_nobody_is_
     assert await bench.uids("pods") == before
 
 
+async def test_while_a_template_is_refused_members_that_lose_their_pod_come_back_as_they_were(bench: Bench) -> None:
+    await bench.create(node_set("data", 2))
+    await bench.settle()
+    await bench.change(nodeSets=[{**node_set("data", 2), "template": template("v2", restartPolicy="Sometimes")}])
+    await bench.reconcile()
+    for name in ("db-data-0", "db-data-1"):
+        await bench.api.delete(bench.pod(name))
+    found = await bench.until(lambda it: it["status"]["summary"]["ready"] == "2/2")
+    assert reason(found, "Ready")[0] == "TemplateRefused"
+    assert found["status"]["summary"]["updated"] == "0/2"
+
+
 async def test_pods_that_the_api_server_refuses_are_reported_until_the_spec_is_mended(bench: Bench) -> None:
     bad = {**node_set("data", 2), "template": template(restartPolicy="Sometimes", schedulerName="default-scheduler")}
     await bench.create(bad, node_set("ingest", 1))

@@ -394,6 +394,24 @@ def test_a_template_that_the_api_server_refuses_costs_nobody() -> None:
     assert {each.held_by for each in world.plan().pending} == {"the API server refuses the new template: no such field"}
 
 
+@pytest.mark.parametrize("strategy", ["RollingUpdate", "OnDelete"])
+@pytest.mark.parametrize("lost", [["db-data-1"], ["db-data-0", "db-data-1", "db-data-2"]], ids=["one", "all"])
+def test_members_that_lose_their_pod_meanwhile_come_back_as_they_were(lost: list[str], strategy: str) -> None:
+    world = running(World(node_set("data", 3), updateStrategy={"type": strategy}))
+    world.refused_images.add("v2")
+    images(world, "v2")
+    for name in lost:
+        del world.pods[name]
+    world.run()
+    assert world.groups()["data"].ready == 3
+    assert versions(world) == {"db-data-0": True, "db-data-1": True, "db-data-2": True}
+    if strategy == "RollingUpdate":
+        world.refused_images.clear()
+        world.templates.clear()
+        world.run()
+        assert not any(versions(world).values())
+
+
 def test_at_most_max_unavailable_members_are_replaced_at_once() -> None:
     world = running(
         World(node_set("data", 5), updateStrategy={"maxUnavailable": 2}, disruptionBudget={"maxUnavailable": 3})
@@ -449,8 +467,11 @@ def test_a_paused_cluster_is_left_alone_and_says_what_waits() -> None:
     change_sets(world, replicas=3)
     images(world, "v2")
     del world.pods["db-data-0"]
+    asked = world.plan().actions
+    assert all(isinstance(each, CheckTemplate) for each in asked)
+    world.reconcile()
     plan = world.plan()
-    assert all(isinstance(each, CheckTemplate) for each in plan.actions)
+    assert (plan.actions, list(world.pods)) == ((), ["db-data-1"])
     assert {each.held_by for each in plan.pending if each.target == "db-data-0"} == {"spec.paused is true"}
 
 

@@ -182,6 +182,15 @@ def test_a_claim_that_somebody_deletes_under_its_member_is_told() -> None:
     )
 
 
+def test_members_of_a_set_that_is_in_the_spec_no_longer_have_no_template_of_it() -> None:
+    world = World(node_set("old", 2), node_set("data", 1))
+    world.run()
+    world.set(nodeSets=[node_set("data", 2)])
+    world.reconcile()
+    assert world.status.summary.updated == "2/2"
+    assert {each.name: each.updated for each in world.status.node_sets} == {"data": 2, "old": 0}
+
+
 def test_every_node_set_of_the_longest_list_is_counted() -> None:
     world = World(*(node_set(f"set-{number}", 1) for number in range(MAX_NODE_SETS)))
     world.run()

@@ -57,17 +57,21 @@ class Choice:
     """Gives out templates to the members of a set that get a pod now.
 
     A new template is given to as many members as may be unavailable during a rollout, until one of them is ready with
-    it: then it is known to serve. ``updateStrategy.partition`` holds for all of them.
+    it: then it is known to serve. One that the API server refuses is given to nobody while there is another one.
+    ``updateStrategy.partition`` holds for all of them.
     """
 
     def __init__(self, observed: Observed, group: Group, spec: api.NodeSet) -> None:
         strategy = observed.cluster.spec.update_strategy
+        self.group = group
         self.node_set = spec.name
         self._spec = spec
         self._stable = group.stable
         self._partition = strategy.partition if strategy.type == "RollingUpdate" else 0
+        self._refused = bool(observed.templates.get(group.revision))
         new = [member for member in group.members if member.live and not member.outdated]
-        serves = strategy.type == "OnDelete" or any(member.ready for member in new)
+        self._proven = self._stable is None or any(member.ready for member in new)
+        serves = self._proven or strategy.type == "OnDelete"
         trying = sum(not member.ready for member in new)
         self._room = None if serves else max(max(1, rollout.limit(observed, group)) - trying, 0)
 
@@ -75,7 +79,11 @@ class Choice:
         """The node set to make a member's pod and claims from."""
         if self._stable is None:
             return self._spec
-        return self._stable if ordinal < self._partition or self._room == 0 else self._spec
+        return self._stable if ordinal < self._partition or self._room == 0 or self._refused else self._spec
+
+    def unproven(self, template: api.NodeSet) -> bool:
+        """Whether the API server is to judge the template first, as there is another one that serves."""
+        return template is self._spec and not self._proven
 
     def of(self, member: Member) -> api.NodeSet | None:
         """The node set that the member's pod was made from; None where it is not known any more."""

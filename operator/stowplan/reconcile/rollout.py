@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from stowplan.api import cluster as api
 from stowplan.reconcile import resizing, specs
 from stowplan.reconcile.actions import CheckTemplate, Delete, Evict
 from stowplan.reconcile.classify import Group, Member, State, majority
@@ -22,6 +23,7 @@ RETURN = "it can go back to a domain that was out"
 REMOUNT = "its volume grows when it is mounted anew"
 DETACH = "its volume grows only while nobody uses it"
 CHANGE = f"replace the pod: {WHY}"
+UNJUDGED = "the API server has not judged the new template yet"
 _REPAIRED = frozenset({State.LOST, State.FAILED, State.SUCCEEDED, State.UNREACHABLE})
 """States that ``repair`` sees to."""
 
@@ -109,13 +111,9 @@ def _roll_group(
     observed: Observed, group: Group, todo: list[Member], draft: Draft, *, held_by: str, before: str
 ) -> None:
     assert group.spec is not None
-    verdict = observed.templates.get(group.revision)
+    verdict = judged(observed, group, group.spec, draft)
     if verdict is None:
-        draft.do(CheckTemplate(
-            name=specs.budget_name(observed.cluster.metadata.name, group.name), revision=group.revision,
-            manifest=specs.probe(observed.cluster, group.spec),
-        ))  # fmt: skip
-        held_by = held_by or "the API server has not judged the new template yet"
+        held_by = held_by or UNJUDGED
     elif verdict:
         held_by = f"the API server refuses the new template: {verdict}"
     elif group.surplus:
@@ -146,6 +144,18 @@ def _roll_group(
             draft.do(evicted if member.placed else Delete(kind="Pod", name=member.name, uid=uid, why=_why(member)))
             unavailable += member.ready
             unfinished += counts
+
+
+def judged(observed: Observed, group: Group, spec: api.NodeSet, draft: Draft) -> str | None:
+    """What the API server says of the set's template, see ``Observed.templates``; where that is None, it is asked."""
+    verdict = observed.templates.get(group.revision)
+    if verdict is None:
+        name = specs.budget_name(observed.cluster.metadata.name, group.name)
+        probe = specs.probe(observed.cluster, spec)
+        check = CheckTemplate(name=name, revision=group.revision, manifest=probe)
+        if check not in draft.actions:
+            draft.do(check)
+    return verdict
 
 
 def _why(member: Member) -> str:

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from stowplan.api import common
 from stowplan.api.policy import FailureDomain
-from stowplan.reconcile import draining, resizing, revisions, specs
+from stowplan.reconcile import draining, resizing, revisions, rollout, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
 from stowplan.reconcile.observed import Claim, Observed, controller
@@ -156,6 +156,8 @@ def _create(  # noqa: PLR0917
     wanted = specs.claims(cluster, spec, ordinal)
     old = [existing[each] for each in map(_name, wanted) if each in existing]
     blocked = _blocked(observed, member, old) or resizing.detached(old, now, draft)
+    if not blocked and choice.unproven(spec) and rollout.judged(observed, choice.group, spec, draft) is None:
+        blocked = rollout.UNJUDGED
     if blocked:
         draft.hold(name, "create the pod", blocked)
         return

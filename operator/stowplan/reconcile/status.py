@@ -86,7 +86,7 @@ def _row(group: Group) -> api.NodeSetStatus:
         replicas=len(live),
         scheduled=sum(member.placed for member in live),
         ready=sum(member.ready for member in live),
-        updated=sum(not member.outdated for member in live),
+        updated=sum(not member.outdated for member in live) if group.spec is not None else 0,
     )
 
 
