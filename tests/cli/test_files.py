@@ -191,6 +191,32 @@ def test_explain_says_what_a_member_of_a_gang_waits_for(invoke: Invoke, write: W
     )
 
 
+@pytest.mark.parametrize(
+    ("pod", "flags", "said"),
+    [
+        pytest.param(objects.pod("shop", "new", scheduler="stowplam"), [],
+                     "its schedulerName is stowplam, not stowplan", id="somebody else's"),
+        pytest.param(objects.pod("shop", "new"), ["--scheduler-name", "batch"],
+                     "its schedulerName is stowplan, not batch", id="not the one asked about"),
+        pytest.param(objects.pod("shop", "new", schedulingGates=[{"name": "example.com/quota"}]), [],
+                     "waiting for scheduling gates: [example.com/quota]", id="gated"),
+    ],
+)  # fmt: skip
+def test_explain_says_why_a_pod_is_not_even_tried(
+    invoke: Invoke, write: Write, pod: Manifest, flags: list[str], said: str
+) -> None:
+    done = invoke("explain", "new", "-f", write("cluster.yaml", *NODES, pod), *flags)
+    assert done.status == 0
+    assert f"Stowplan does not try it: {said}" in done.out.splitlines()
+
+
+@pytest.mark.parametrize("pod", [pytest.param("web", id="pending"), pytest.param("running", id="bound")])
+def test_explain_says_nothing_of_the_kind_about_pods_that_are_tried_or_placed(
+    invoke: Invoke, write: Write, pod: str
+) -> None:
+    assert "does not try" not in invoke("explain", pod, "-f", write("cluster.yaml", *CLUSTER)).out
+
+
 def test_a_pod_whose_policy_is_not_there_says_so(invoke: Invoke, write: Write) -> None:
     lost = objects.pod("shop", "lost", annotations={"stowplan.dev/policy": "no-such"})
     done = invoke("explain", "lost", "-f", write("cluster.yaml", *NODES, lost), "-o", "json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from stowplan.kube import config, listing, resources, session
 from stowplan.live.board import PolicyBoard
 from stowplan.model import objects, selectors, workloads
 from stowplan.model.pods import PodInfo
+from stowplan.plugins import scheduling_gates
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.simulator import explain as explaining
@@ -54,16 +55,25 @@ class Question:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Explanations:
-    """The answer of ``explain``."""
+    """The answer of ``explain``.
+
+    Attributes:
+        pods: in the order asked for.
+        nodes: how many there are.
+        idle: why the scheduler does not even try a pod, by its name; those that it tries are left out.
+    """
 
     pods: list[explaining.Explanation]
     nodes: int
+    idle: Mapping[str, str]
 
     def text(self, *, wide: bool) -> str:
         """For people."""
         if not self.pods:
             return "No pending pods."
-        return "\n\n".join(tables.explanation(one, total=self.nodes, wide=wide) for one in self.pods)
+        return "\n\n".join(
+            tables.explanation(one, total=self.nodes, idle=self.idle.get(one.pod), wide=wide) for one in self.pods
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +114,8 @@ async def explain(question: Question, *, names: Sequence[str]) -> Explanations:
     state = State(question, await _manifests(question))
     pods = [state.named(name) for name in names] if names else state.pending()
     nodes = state.board.scheduler.cache.snapshot
-    return Explanations([_explained(pod, state.board) for pod in pods], len(nodes))
+    idle = {pod.key: why for pod in pods if (why := state.idle(pod)) is not None}
+    return Explanations([_explained(pod, state.board) for pod in pods], len(nodes), idle)
 
 
 def _explained(pod: PodInfo, board: PolicyBoard) -> explaining.Explanation:
@@ -186,6 +197,18 @@ class State:
         if wanted is not None:
             return pod.scheduler_name == wanted
         return bool(self._question.files) or pod.scheduler_name in self._question.settings.scheduler_names
+
+    def idle(self, pod: PodInfo) -> str | None:
+        """Why nobody is looking for a node for the pod; None where somebody is, or it has one."""
+        if pod.node_name:
+            return None
+        if pod.finished or pod.terminating:
+            return "it has ended" if pod.finished else "it is being deleted"
+        wanted = self._question.scheduler_name
+        names = self._question.settings.scheduler_names if wanted is None else (wanted,)
+        if pod.scheduler_name not in names:
+            return f"its schedulerName is {pod.scheduler_name}, not {' or '.join(names)}"
+        return scheduling_gates.held_by(pod)
 
     def pending(self) -> list[PodInfo]:
         """The pods that wait for a node and are asked about, in queue order: by priority, age, name.

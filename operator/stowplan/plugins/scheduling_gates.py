@@ -1,4 +1,4 @@
-"""Pods that are not to be scheduled yet, said in kube-scheduler's words; called by ``simulator.plan``.
+"""Pods that are not to be scheduled yet, said in kube-scheduler's words; called by ``plan`` and ``explain``.
 
 No decision is made about them: the queue (``scheduler.queue``) holds them back by itself. Source: kubernetes v1.36.3
 ``plugins/schedulinggates/scheduling_gates.go``.

@@ -23,12 +23,13 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def explanation(one: Explanation, *, total: int, wide: bool) -> str:
+def explanation(one: Explanation, *, total: int, idle: str | None, wide: bool) -> str:
     """One pod: the verdict, the scores of the best nodes, and the reasons against the others.
 
     Args:
         one: what to show.
         total: number of nodes.
+        idle: why the scheduler does not try the pod; None where it does.
         wide: show every feasible node with the scores of all plugins, not only of those that tell nodes apart, and
             name every rejected one.
     """
@@ -37,6 +38,8 @@ def explanation(one: Explanation, *, total: int, wide: bool) -> str:
     else:
         blocks = [f"{one.pod}: {len(one.feasible)} of {total} nodes are feasible, the best is {one.chosen}"]
         blocks.append(_scores(one, wide=wide))
+    if idle is not None:
+        blocks.append(f"Stowplan does not try it: {idle}")
     if one.gang is not None:
         blocks.append(f"It is placed with its gang: {one.gang}")
     if one.rejected:
