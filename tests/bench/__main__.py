@@ -105,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measure bare binding, kube-scheduler and Stowplan on the same pods, each on a control plane of "
-        "its own. `python -m tests.bench decisions --help`: the decisions alone.",
+        "its own.",
+        epilog="Others, each with a --help of its own: decisions (without an API server), curve (those from 1,000 to "
+        "50,000 nodes), stream (pods that come while it runs), perf (Kubernetes' own scheduler_perf workloads).",
     )
     parser.add_argument("--nodes", type=terminal.positive, default=1000, metavar="N", help="default %(default)s")
     parser.add_argument("--pods", type=terminal.positive, metavar="N", help="default: 2000, mission 1000")
