@@ -180,6 +180,27 @@ async def test_a_cluster_that_is_deleted_and_made_again_has_its_members_again(be
         assert owner["uid"] == mine
 
 
+@pytest.mark.parametrize("how", ["Background", "Orphan"])
+async def test_a_cluster_whose_claims_go_with_it_is_made_again_at_once(bench: Bench, how: str) -> None:
+    """While the garbage collector still takes away what the first one had, unless that was orphaned."""
+    data, delete = node_set("data", 2, claim="zonal"), {"whenDeleted": "Delete"}
+    await bench.create(data, persistentVolumeClaimRetentionPolicy=delete)
+    await bench.settle()
+    claims = await bench.uids("persistentvolumeclaims")
+    await bench.api.delete(bench.path, propagationPolicy=how)
+    if how == "Orphan":
+        await bench.api.wait_gone(bench.path, within=PATIENCE)
+    await bench.create(data, persistentVolumeClaimRetentionPolicy=delete)
+    await bench.settle()
+    after = await bench.uids("persistentvolumeclaims")
+    assert after.keys() == claims.keys()
+    assert set(after.values()) & set(claims.values()) == (set(claims.values()) if how == "Orphan" else set())
+    mine = (await bench.api.get(bench.path))["metadata"]["uid"]
+    for name in claims:
+        (owner,) = (await bench.api.get(bench.of("persistentvolumeclaims", name)))["metadata"]["ownerReferences"]
+        assert owner["uid"] == mine
+
+
 async def test_two_clusters_whose_members_would_have_one_name_do_not_share_it(bench: Bench) -> None:
     await bench.create(node_set("b-c", 1))
     await bench.settle()

@@ -188,6 +188,21 @@ async def test_what_somebody_changes_is_as_it_was_at_once(
     await api.wait(path, lambda it: it["spec"] == before, within=10)
 
 
+async def test_kubectl_wait_returns_when_the_change_is_done_and_not_before(
+    control_plane: ControlPlane, api: Api, namespace: str
+) -> None:
+    one = {key: value for key, value in node_set("data", scheduler="stowplan").items() if key != "replicas"}
+    await api.create(cluster(namespace, one, replicas=1))
+    for replicas in (1, 3, 2):
+        await asyncio.to_thread(control_plane.kubectl, "scale", "stc/db", f"--replicas={replicas}", "-n", namespace)
+        ready_by = ("--for=condition=Ready", f"--timeout={PATIENCE}s")
+        await asyncio.to_thread(control_plane.kubectl, "wait", "stc/db", *ready_by, "-n", namespace)
+        pods = await api.list(f"/api/v1/namespaces/{namespace}/pods")
+        assert [condition(each, "Ready") for each in pods] == ["True"] * replicas
+    shown = await asyncio.to_thread(control_plane.kubectl, "describe", "stc", "db", "-n", namespace)
+    assert "all 2 members are ready" in shown.partition("Events:")[0]
+
+
 async def test_a_member_that_lost_its_labels_gets_them_again_and_is_not_made_twice(api: Api, namespace: str) -> None:
     await api.create(cluster(namespace, node_set("data", 2, scheduler="stowplan")))
     path = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}/statefulclusters/db"

@@ -498,6 +498,25 @@ def test_a_claim_grows_with_its_template_without_a_restart() -> None:
     assert world.pods["db-data-0"].metadata.uid == uid
 
 
+def test_a_claim_of_another_storage_class_than_its_template_now_is_told_and_left_alone() -> None:
+    def template(name: str) -> JsonValue:
+        storage: JsonValue = {"storageClassName": name, "resources": {"requests": {"storage": "1Gi"}}}
+        return {"metadata": {"name": "vol0"}, "spec": storage}
+
+    world = World(node_set("data", 1, volumeClaimTemplates=[template("slow")]))
+    running(world)
+    before = world.claims["vol0-db-data-0"].metadata.uid
+    change_sets(world, volumeClaimTemplates=[template("fast")], replicas=2)
+    world.run()
+    assert {name: claim.spec.storage_class_name for name, claim in world.claims.items()} == {
+        "vol0-db-data-0": "slow", "vol0-db-data-1": "fast",
+    }  # fmt: skip
+    assert world.claims["vol0-db-data-0"].metadata.uid == before
+    (waits,) = world.status.pending_changes
+    assert (waits.target, waits.change) == ("vol0-db-data-0", "move from StorageClass slow to fast")
+    assert waits.held_by == "a claim keeps its class: delete it and the pod db-data-0, and it is made anew, empty"
+
+
 def test_a_claim_template_that_is_added_is_rolled_out_with_its_claim() -> None:
     world = running(World(node_set("data", 1, claims=1)))
     change_sets(world, volumeClaimTemplates=node_set(claims=2)["volumeClaimTemplates"])

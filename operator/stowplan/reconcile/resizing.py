@@ -37,24 +37,31 @@ five minutes at least (--retry-interval-max), and the volume must be detached fi
 
 
 def expand(group: Group, draft: Draft) -> None:
-    """Claims grow with their template; they never shrink."""
+    """Claims grow with their template; they never shrink, and never move to another StorageClass."""
     if group.spec is None:
         return
-    sizes = {each.metadata.name: each.spec.resources.requests.storage for each in group.spec.volume_claim_templates}
+    templates = {each.metadata.name: each.spec for each in group.spec.volume_claim_templates}
     for member in group.members:
         for claim in member.claims:
+            name, have = claim.metadata.name, _asked(claim)
             if common.ANNOTATION_GROWING in claim.metadata.annotations and not _smaller(claim) and not leaving(claim):
                 draft.do(_note(claim, None, "it has grown"))
-            wanted = sizes.get(claim.metadata.name.removesuffix(f"-{member.name}"))
-            have = _asked(claim)
-            if wanted is None or not have or leaving(claim) or quantity.value(wanted) <= quantity.value(have):
+            template = templates.get(name.removesuffix(f"-{member.name}"))
+            if template is None or leaving(claim):
+                continue
+            if template.storage_class_name not in {None, claim.spec.storage_class_name}:
+                change = f"move from StorageClass {claim.spec.storage_class_name} to {template.storage_class_name}"
+                held_by = f"a claim keeps its class: delete it and the pod {member.name}, and it is made anew, empty"
+                draft.hold(name, change, held_by)
+            wanted = template.resources.requests.storage
+            if not have or quantity.value(wanted) <= quantity.value(have):
                 continue
             change = f"grow from {have} to {wanted}"
             if claim.status.phase != "Bound":
-                draft.hold(claim.metadata.name, change, "the claim is not bound yet")
+                draft.hold(name, change, "the claim is not bound yet")
             else:
                 draft.do(Patch(
-                    kind="PersistentVolumeClaim", name=claim.metadata.name, uid=claim.metadata.uid, why=change,
+                    kind="PersistentVolumeClaim", name=name, uid=claim.metadata.uid, why=change,
                     body={"spec": {"resources": {"requests": {"storage": wanted}}}},
                 ))  # fmt: skip
 
