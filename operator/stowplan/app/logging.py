@@ -16,14 +16,16 @@ aiohttp, asyncio, warnings) comes out the same way. A record below the level cos
 
 from __future__ import annotations
 
-import datetime
 import logging
 import sys
+import time
 from typing import Final, Literal, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from stowplan.model import times
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "text"]
@@ -88,7 +90,7 @@ def _begin_with_head(logger: WrappedLogger, level: str, event: EventDict) -> Eve
     record: logging.LogRecord | None = event.pop("_record", None)
     event.pop("_from_structlog", None)
     head: EventDict = {
-        "ts": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ts": times.rfc3339(time.time(), times.MILLISECONDS),
         "level": level,
         "logger": logger.name if record is None else record.name,
         "msg": event.pop("event"),

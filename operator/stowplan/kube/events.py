@@ -10,7 +10,6 @@ Losing an event loses no state.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import time
 from collections.abc import Callable
 from typing import Final
@@ -21,7 +20,7 @@ import structlog
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, NotFound
 from stowplan.kube import pacing, session
 from stowplan.kube.eventlog import Entry, EventLog, Report, Subject, shortened
-from stowplan.model import objects
+from stowplan.model import objects, times
 
 NORMAL: Final = "Normal"
 WARNING: Final = "Warning"
@@ -277,7 +276,7 @@ class Recorder:
             api_version="events.k8s.io/v1",
             kind="Event",
             metadata=_Metadata(entry.name, namespace),
-            event_time=_time(entry.first),
+            event_time=times.rfc3339(entry.first, times.MICROSECONDS),
             reporting_controller=report.controller or self._controller,
             reporting_instance=self._instance,
             type=report.type,
@@ -296,9 +295,4 @@ def _object(subject: Subject) -> _Regarding:
 
 
 def _series(entry: Entry, count: int) -> _Series:
-    return _Series(count, _time(entry.last))
-
-
-def _time(seconds: float) -> str:
-    """RFC 3339 in UTC with microseconds (``metav1.MicroTime``)."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return _Series(count, times.rfc3339(entry.last, times.MICROSECONDS))

@@ -11,7 +11,6 @@ Give it an ``Api`` of its own, so that no crowd of other requests stands between
 from __future__ import annotations
 
 import asyncio
-import datetime
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ import structlog
 from stowplan.errors import ApiError, ApiUnreachable, Conflict, LeadershipLost, NotFound
 from stowplan.kube import session
 from stowplan.kube.election import Candidate, LeaseSpec, Record, Terms
+from stowplan.model import times
 
 _COLLECTION: Final = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
@@ -217,4 +217,4 @@ class Elector:
 
 
 def _stamp() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return times.rfc3339(time.time(), times.MICROSECONDS)

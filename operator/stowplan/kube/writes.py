@@ -11,14 +11,14 @@ k8s.io/component-helpers v0.36.3 ``storage/volume/pv_helpers.go`` (GetBindVolume
 
 from __future__ import annotations
 
-import datetime
+import time
 from typing import Final
 
 import msgspec
 
 from stowplan.errors import ApiError, Conflict
 from stowplan.kube import resources, session
-from stowplan.model import objects
+from stowplan.model import objects, times
 
 _INVALID: Final = 422
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
@@ -153,5 +153,5 @@ def _condition(pod: objects.Pod, wanted: objects.PodCondition) -> dict[str, obje
     if pod.metadata.generation:
         patch["observedGeneration"] = pod.metadata.generation
     if old is None or old.status != wanted.status:
-        patch["lastTransitionTime"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch["lastTransitionTime"] = times.rfc3339(time.time())
     return patch
