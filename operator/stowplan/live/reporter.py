@@ -28,7 +28,7 @@ PAUSE: Final = 0.02
 
 def reference(pod: PodInfo, *, nominated: str = "") -> objects.Pod:
     """As much of the API object as a write needs; ``nominated`` is what it shows as its nominated node."""
-    meta = objects.ObjectMeta(namespace=pod.namespace, name=pod.name, uid=pod.uid)
+    meta = objects.ObjectMeta(namespace=pod.namespace, name=pod.name, uid=pod.uid, generation=pod.generation)
     conditions = []
     if pod.scheduled_message:
         conditions.append(_unschedulable(pod.scheduled_message))

@@ -127,6 +127,7 @@ class PodInfo:
         node_name: where it is bound or assumed, or "".
         annotations: without those that were written with the bind.
         created: RFC 3339 time, sorts as text.
+        generation: of its spec, as last seen.
         claims: names of its PersistentVolumeClaims, those of ephemeral volumes too, each once.
         ephemeral: those of ``claims`` that must be owned by the pod.
         owner: apiVersion, kind and name of the controller that owns it, or ``NOBODY``.
@@ -136,9 +137,9 @@ class PodInfo:
     """
 
     __slots__ = (
-        "annotations", "claims", "cls", "created", "ephemeral", "finished", "gates", "key", "name", "namespace",
-        "node_name", "nominated", "owner", "preempted", "preemption_policy", "priority", "resource_version",
-        "scheduled_message", "scheduler_name", "start_time", "uid", "volumes",
+        "annotations", "claims", "cls", "created", "ephemeral", "finished", "gates", "generation", "key", "name",
+        "namespace", "node_name", "nominated", "owner", "preempted", "preemption_policy", "priority",
+        "resource_version", "scheduled_message", "scheduler_name", "start_time", "uid", "volumes",
     )  # fmt: skip
 
     def __init__(self, raw: objects.Pod, cls: PodClass) -> None:
@@ -148,6 +149,7 @@ class PodInfo:
         self.namespace = sys.intern(meta.namespace)
         self.name = meta.name
         self.resource_version = meta.resource_version
+        self.generation = meta.generation
         self.cls = cls
         self.node_name = sys.intern(spec.node_name)
         self.scheduler_name = sys.intern(spec.scheduler_name)
