@@ -133,6 +133,28 @@ def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
     assert sorted(row["counts"].values()) == [1, 1, 2]
 
 
+def test_objects_without_a_namespace_are_in_the_same_one(invoke: Invoke, write: Write) -> None:
+    """As users write them, and `kubectl apply` puts them: the policy governs the pods, the cluster names the policy."""
+    zone = {"failureDomains": [{"name": "zone", "topologyKey": ZONE}]}
+    apart = {"name": "apart", "domain": "zone", "enforcement": "Required"}
+    kinds = {"apiVersion": "stowplan.dev/v1alpha1", "kind": "SchedulingPolicy"}
+    selected = {**kinds, "metadata": {"name": "p"}, "spec": {"selector": {}, **zone, "separate": [apart]}}
+    named = {**kinds, "metadata": {"name": "q"}, "spec": {**zone, "separate": [{**apart, "name": "members-apart"}]}}
+    db = {
+        "apiVersion": "stowplan.dev/v1alpha1", "kind": "StatefulCluster", "metadata": {"name": "db"},
+        "spec": {"schedulingPolicyRef": {"name": "q"}, "nodeSets": [
+            {"name": "d", "replicas": 2, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}]},
+    }  # fmt: skip
+    member = {"stowplan.dev/cluster": "db"}
+    pods = [objects.pod("", "a", nodeName="n1"), objects.pod("", "b"),
+            objects.pod("", "m-0", labels=member, nodeName="n1"), objects.pod("", "m-1", labels=member)]  # fmt: skip
+    for pod in pods:
+        del pod["metadata"]["namespace"]
+    file = write("cluster.yaml", *NODES[:1], selected, named, db, *pods)
+    assert "rule apart of policy p" in invoke("explain", "b", "-f", file).out
+    assert "rule members-apart of policy q" in invoke("explain", "m-1", "-f", file).out
+
+
 @pytest.mark.parametrize(
     ("hosts", "pods", "said"),
     [

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 import yaml
@@ -19,6 +19,9 @@ import yaml
 from stowplan import errors
 from stowplan.api import base, cluster, common, policy
 from stowplan.model import objects, workloads
+
+DEFAULT_NAMESPACE: Final = "default"
+"""Of objects that name none."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -158,6 +161,9 @@ def _take(found: Manifests, source: str, item: dict[str, object]) -> None:
 
 
 def _take_ours(found: Manifests, what: str, kind: str, item: dict[str, object]) -> None:
+    metadata = item.get("metadata")
+    if isinstance(metadata, dict) and not metadata.get("namespace"):
+        item = {**item, "metadata": {**metadata, "namespace": DEFAULT_NAMESPACE}}
     try:
         if kind == policy.KIND:
             found.policies.append(base.parse(policy.SchedulingPolicy, item, what=what))
@@ -183,7 +189,7 @@ def _default(item: objects.KubeObject) -> None:
     """What the API server fills in. Source: kubernetes v1.36.3 ``pkg/apis/core/v1/defaults.go``."""
     meta = item.metadata
     if not meta.namespace and not isinstance(item, _CLUSTER_SCOPED):
-        meta.namespace = "default"
+        meta.namespace = DEFAULT_NAMESPACE
     if not meta.uid:
         meta.uid = f"{type(item).__name__}/{item.key}"
     match item:
