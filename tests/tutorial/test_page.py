@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.cli import command
 from tests.tutorial import package, page
+
+from stowplan.profiles import in_tree
 
 EXAMPLE = page.ROOT / "examples" / "plugin"
 
@@ -55,3 +58,8 @@ def test_without_the_package_the_plugin_is_named_as_missing(workshop: Path) -> N
 def test_the_values_for_the_chart_are_the_profiles_of_the_configuration() -> None:
     values, config = (yaml.safe_load(page.files()[name]) for name in ("values.yaml", "config.yaml"))
     assert values["config"]["profiles"] == config["profiles"]
+
+
+def test_the_weights_on_the_page_are_those_of_the_plugins() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d+) \| ", page.PAGE, re.MULTILINE)
+    assert {name: int(weight) for names, weight in rows for name in re.findall(r"\w+", names)} == in_tree.WEIGHTS
