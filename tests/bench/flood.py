@@ -1,7 +1,8 @@
 """Pods that can never fit beside pods that can: what the flood costs the others, in one process and without I/O.
 
 `python -m tests.bench flood`; `python -m tests.bench stream --flood 10000` measures the same on a control plane. The
-fitting pods are those of a workload of `decisions`; between them come pods that ask for more CPU than any node has.
+fitting pods are those of a workload of `decisions`; between them come pods that ask for more CPU than any node has, or
+with `--claims` for a volume each that no storage has room for.
 Then, with the flood asleep, all that goes on in a busy cluster is played back: binds are confirmed, node statuses come
 in, pods are deleted. All times are of the CPU: other processes do not count.
 """
@@ -18,12 +19,15 @@ from tests.bench import decisions, workloads
 from tests.controlplane.nodes import Manifest
 
 from stowplan.framework.plugin import SILENT
+from stowplan.framework.volumes import StorageObject
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.cache import Events
 from stowplan.scheduler.cycle import Placed, Scheduler
 from stowplan.scheduler.queued import Place
 
+STORAGE = "full.example.com"
+"""Driver and StorageClass that pods with claims wait for."""
 NEVER = "1000"
 """CPUs that a pod of the flood asks for."""
 
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{options.nodes:,} nodes; {options.pods:,} pods of {workload.name} alone: {rate:,.0f} decisions/s")
     for classes in options.classes:
         crowded = decisions.scheduler_of(workload, options.pods, layout)
-        for pod in flood(crowded, options.flood, classes):
+        for pod in flood(crowded, options.flood, classes, claims=options.claims):
             crowded.queue.put(pod, 0.0)
         placed, seconds = _drain(crowded)
         fitting = [each for each in placed if not each.pod.name.startswith("never-")]
@@ -53,11 +57,39 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def flood(scheduler: Scheduler, number: int, classes: int) -> Iterable[PodInfo]:
-    """Those of ``hopeless``, as the scheduler sees them."""
+def flood(scheduler: Scheduler, number: int, classes: int, *, claims: bool) -> Iterable[PodInfo]:
+    """Those of ``hopeless``, as the scheduler sees them; with ``claims`` they wait for storage instead of for CPU."""
+    if claims:
+        for item in _storage():
+            scheduler.cache.put_storage(item)
     for manifest in hopeless(number, classes, "stowplan"):
-        manifest["metadata"]["uid"] = manifest["metadata"]["name"]
+        name = manifest["metadata"]["uid"] = manifest["metadata"]["name"]
+        if claims:
+            del manifest["spec"]["containers"][0]["resources"]
+            manifest["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+            scheduler.cache.put_storage(_claim(name))
         yield scheduler.cache.interner.pod(msgspec.convert(manifest, objects.Pod))
+
+
+def _storage() -> Iterable[StorageObject]:
+    """A driver with one byte left."""
+    name = objects.ObjectMeta(name=STORAGE)
+    yield objects.StorageClass(name, provisioner=STORAGE, volume_binding_mode="WaitForFirstConsumer")
+    yield objects.CSIDriver(name, objects.CSIDriverSpec(storage_capacity=True))
+    yield _capacity("1")
+
+
+def _capacity(free: str) -> objects.CSIStorageCapacity:
+    everywhere = objects.LabelSelector()
+    return objects.CSIStorageCapacity(objects.ObjectMeta(name=STORAGE), STORAGE, everywhere, free)
+
+
+def _claim(name: str) -> objects.PersistentVolumeClaim:
+    spec = objects.PersistentVolumeClaimSpec(
+        access_modes=["ReadWriteOnce"], storage_class_name=STORAGE,
+        resources=objects.VolumeResources(requests={"storage": "10Gi"}),
+    )  # fmt: skip
+    return objects.PersistentVolumeClaim(objects.ObjectMeta(namespace=workloads.NAMESPACE, name=name, uid=name), spec)
 
 
 def hopeless(number: int, classes: int, scheduler: str) -> Iterator[Manifest]:
@@ -99,6 +131,8 @@ def _events(scheduler: Scheduler, placed: Sequence[Placed]) -> Iterable[tuple[st
         ("a bind is confirmed", [functools.partial(cache.put_pod, each.pod) for each in placed]),
         ("a node reports its status", [functools.partial(cache.put_node, _copy(each)) for each in nodes]),
         ("a pod is deleted", [functools.partial(cache.remove_pod, each.pod.uid) for each in placed]),
+        ("a claim comes", [functools.partial(cache.put_storage, _claim(f"other-{number}")) for number in range(50)]),
+        ("space gets less", [functools.partial(cache.put_storage, _capacity(str(50 - n))) for n in range(50)]),
     ]
     for what, changes in news:
         woken = 0
@@ -121,5 +155,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workload", default="spread", choices=list(workloads.BY_NAME))
     parser.add_argument("--pods", type=int, default=2000, help="that fit")
     parser.add_argument("--flood", type=int, default=10_000, help="that do not")
+    parser.add_argument("--claims", action="store_true", help="they wait for a volume each")
     parser.add_argument("--classes", type=int, nargs="*", default=[1, 100, 10_000], help="kinds of those")
     return parser

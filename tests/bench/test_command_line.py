@@ -57,6 +57,15 @@ def test_what_a_policy_in_mode_dry_run_costs_is_measured(capsys: pytest.CaptureF
     assert "times as much as the other two together" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("waits", [pytest.param("", id="for CPU"), pytest.param("--claims", id="for storage")])
+def test_what_a_flood_costs_the_others_is_measured(waits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(f"flood --nodes 30 --pods 20 --flood 40 --classes 2 {waits}".split()) == 0
+    shown = capsys.readouterr().out
+    assert "with 40 that never fit, of 2 kinds" in shown
+    assert shown.count(" µs each, 0 woken") == 5
+    assert "vain retries: {}" in shown
+
+
 def test_a_curve_is_measured_written_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     figures, drawn = tmp_path / "curve.json", tmp_path / "curve.svg"
     command = f"curve --nodes 40,80 --bound 0,2000,4000 --workload spread --json {figures} --svg {drawn}"
