@@ -99,3 +99,36 @@ def test_our_own_kinds_are_read() -> None:
 def test_an_error_names_the_file_the_object_and_the_field() -> None:
     with pytest.raises(errors.UsageError, match=r"^file: Pod p: spec\.priority: Expected `int`, got `str`$"):
         pod({"priority": "high"})
+
+
+CLAIM: Manifest = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}}
+
+
+def storage_class(name: str, *, default: bool = False, created: str = "2026-01-01T00:00:00Z") -> Manifest:
+    notes = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    metadata = {"name": name, "annotations": notes, "creationTimestamp": created}
+    return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata, "provisioner": "x"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "classes", "expected"),
+    [
+        pytest.param({"spec": {}}, [storage_class("plain"), storage_class("std", default=True)], "std", id="none"),
+        pytest.param({"spec": {}}, [storage_class("plain")], None, id="none, and no default"),
+        pytest.param({"spec": {}}, [storage_class("b", default=True), storage_class("a", default=True)], "a",
+                     id="two defaults of one age"),
+        pytest.param({"spec": {}}, [storage_class("b", default=True, created="2026-01-02T00:00:00Z"),
+                                    storage_class("a", default=True)], "b", id="the newest default"),
+        pytest.param({"spec": {"storageClassName": "mine"}}, [storage_class("std", default=True)], "mine", id="one"),
+        pytest.param({"spec": {"storageClassName": ""}}, [storage_class("std", default=True)], "", id="said: none"),
+        pytest.param({"spec": {"volumeName": "pv"}}, [storage_class("std", default=True)], None, id="bound"),
+        pytest.param({"metadata": {"name": "c", "annotations": {"volume.beta.kubernetes.io/storage-class": "old"}}},
+                     [storage_class("std", default=True)], None, id="by annotation"),
+    ],
+)  # fmt: skip
+def test_a_claim_without_a_class_gets_the_default_one(
+    claim: Manifest, classes: list[Manifest], expected: str | None
+) -> None:
+    found = read({**CLAIM, **claim}, *classes).objects[0]
+    assert isinstance(found, objects.PersistentVolumeClaim)
+    assert found.spec.storage_class_name == expected

@@ -2,7 +2,7 @@
 
 Reads what ``kubectl get … -o json`` and ``-o yaml`` print and what users write by hand. Kinds that scheduling does not
 look at are passed over. What an API server would have filled in (the namespace, a uid, requests from limits, the
-priority of a class) is filled in here, so that a manifest is judged as the object it becomes.
+priority of a class, the default StorageClass) is filled in here, so that a manifest is judged as the object it becomes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import yaml
 
 from stowplan import errors
 from stowplan.api import base, cluster, common, policy
+from stowplan.framework import storage
 from stowplan.model import objects, workloads
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -65,6 +66,7 @@ def read(sources: Iterable[tuple[str, bytes]]) -> Manifests:
             for item in _items(name, document):
                 _take(found, name, item)
     _default_priorities(found.objects)
+    _default_classes(found.objects)
     return found
 
 
@@ -214,3 +216,29 @@ def _default_priorities(items: list[objects.KubeObject]) -> None:
             if named is not None:
                 item.spec.priority = named.value
                 item.spec.preemption_policy = item.spec.preemption_policy or named.preemption_policy
+
+
+_IS_DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+
+
+def _default_classes(items: list[objects.KubeObject]) -> None:
+    """The StorageClass of unbound claims that name none: of the default ones the newest, then the first by name.
+
+    Source: kubernetes v1.36.3 ``plugin/pkg/admission/storage/storageclass/setdefault/admission.go`` and
+    ``pkg/volume/util/storageclass.go``.
+    """
+    classes = [
+        each
+        for each in items
+        if isinstance(each, objects.StorageClass)
+        and any(each.metadata.annotations.get(key) == "true" for key in _IS_DEFAULT)
+    ]
+    if not classes:
+        return
+    newest = max(each.metadata.creation_timestamp for each in classes)
+    default = min(each.metadata.name for each in classes if each.metadata.creation_timestamp == newest)
+    for item in items:
+        if isinstance(item, objects.PersistentVolumeClaim) and not item.spec.volume_name:
+            named = item.spec.storage_class_name is not None or storage.BETA_STORAGE_CLASS in item.metadata.annotations
+            if not named:
+                item.spec.storage_class_name = default
