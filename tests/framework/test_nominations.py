@@ -69,7 +69,7 @@ def test_a_pod_leaves_room_for_those_of_its_own_or_a_higher_priority() -> None:
         known.nominate(guests[name], "n2")
     known.nominate(guests["elsewhere"], "no-such-node")
     known.nominate(pod("bound", priority=9), "n2")
-    ((row, rivals),) = known.rivals(guests["itself"], nodes)
+    ((row, rivals),) = known.rivals(guests["itself"], nodes, range(len(nodes)))
     assert (row, [each.name for each in rivals]) == (1, ["same", "high"])
     assert {each.node_name for each in rivals} == {"n2"}
     assert not guests["same"].node_name, "the pod itself has no node yet"

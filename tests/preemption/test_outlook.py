@@ -92,9 +92,11 @@ def test_of_all_pods_up_to_a_priority_while_others_come(crowd: Crowd, data: st.D
     come, arrivals = Named(crowd.nodes), dict[int, list[PodInfo]]()
     for number in range(data.draw(st.integers(0, 3))):
         row = data.draw(st.integers(0, len(crowd.nodes) - 1))
+        away = [term(data.draw(st.sampled_from((HOST, ZONE))), selector({"app": data.draw(st.sampled_from(APPS))}))]
         guest = pod(
-            f"guest{number}", on=crowd.nodes.name(row), cpu="1", labels={"app": data.draw(st.sampled_from(APPS))}
-        )
+            f"guest{number}", on=crowd.nodes.name(row), cpu="1", labels={"app": data.draw(st.sampled_from(APPS))},
+            anti_affinity=away if data.draw(st.booleans()) else (),
+        )  # fmt: skip
         come.comes(guest, row)
         arrivals.setdefault(row, []).append(guest)
     for priority, lower in crowd.nodes.priorities().below(7, crowd.nodes):
@@ -102,7 +104,7 @@ def test_of_all_pods_up_to_a_priority_while_others_come(crowd: Crowd, data: st.D
             row: [each for each in pods.values() if each.priority <= priority]
             for row, pods in enumerate(crowd.nodes.on_node)
         }
-        same(crowd, preemptor, Both(lower, come.copy()), leavers, arrivals)
+        same(crowd, preemptor, Both(lower, come), leavers, arrivals)
 
 
 @settings(max_examples=150)

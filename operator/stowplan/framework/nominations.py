@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from stowplan.framework.departures import Departures
+from stowplan.framework.guests import Guests
 from stowplan.model.pods import PodInfo
 
 if TYPE_CHECKING:
@@ -42,11 +44,12 @@ class _Nomination:
 
 
 class Nominations:
-    """Nominated pods by uid and by node."""
+    """Nominated pods by uid, by node, and summed up by priority."""
 
     def __init__(self) -> None:
         self._all: dict[str, _Nomination] = {}
         self._on: dict[str, dict[str, PodInfo]] = {}
+        self._guests: Guests | None = None
 
     def __bool__(self) -> bool:
         return bool(self._on)
@@ -81,22 +84,33 @@ class Nominations:
         known = self._all.pop(uid, None)
         if known is None or not known.node:
             return None
-        self._leave(uid, known.node)
+        self._leave(known.guest)
         return known.guest
 
-    def rivals(self, pod: PodInfo, nodes: Snapshot) -> Iterator[tuple[int, list[PodInfo]]]:
-        """The rows with nominated pods that a pod must leave room for, and these pods, as they would be there.
+    def coming(self, pod: PodInfo, nodes: Snapshot) -> Departures | None:
+        """The nominated pods that a pod must leave room for, all of them, as pods that come; None where there are none.
 
-        Those that have been given a node meanwhile, that one or another, are counted where they are.
+        Those that have been given a node meanwhile, that one or another, are counted where they are. To be used before
+        anything is promised or taken back.
         """
-        for name, guests in self._on.items():
-            row = nodes.row_of.get(name)
+        if not self._on:
+            return None
+        if self._guests is None or not self._guests.fits(nodes):
+            self._guests = Guests(nodes, (each for guests in self._on.values() for each in guests.values()))
+        others = self._all.keys() & nodes.pods.keys()
+        if pod.uid in self._all:
+            others.add(pod.uid)
+        return self._guests.coming(pod.priority, [self._all[uid].guest for uid in others])
+
+    def rivals(self, pod: PodInfo, nodes: Snapshot, rows: Iterable[int]) -> Iterator[tuple[int, list[PodInfo]]]:
+        """The same, one by one: those of the rows that have any, and these pods, as they would be there."""
+        for row in rows:
             found = [
                 each
-                for each in guests.values()
+                for each in self._on.get(nodes.name(row), {}).values()
                 if each.priority >= pod.priority and each.uid != pod.uid and each.uid not in nodes.pods
             ]
-            if row is not None and found:
+            if found:
                 yield row, found
 
     def lower(self, priority: int, node: str) -> list[PodInfo]:
@@ -112,9 +126,13 @@ class Nominations:
         self._all[pod.uid] = _Nomination(pod, guest, node, shown)
         if node:
             self._on.setdefault(node, {})[pod.uid] = guest
+            if self._guests is not None:
+                self._guests.add(guest)
 
-    def _leave(self, uid: str, node: str) -> None:
-        guests = self._on[node]
-        del guests[uid]
+    def _leave(self, guest: PodInfo) -> None:
+        guests = self._on[guest.node_name]
+        del guests[guest.uid]
         if not guests:
-            del self._on[node]
+            del self._on[guest.node_name]
+        if self._guests is not None:
+            self._guests.remove(guest)

@@ -112,5 +112,7 @@ class Outlook(Plugin, Protocol):
         """What ``filter`` would say of each node if these pods had left it, and those elsewhere had stayed.
 
         None where it cannot tell for this pod, whatever leaves. More pods on a node must never make it acceptable, so
-        that a pod that fits beside others fits without them.
+        that a pod that fits beside others fits without them. Asked about pods that come, too (they count as fewer that
+        leave), and where these have anti-affinity terms (``gone.terms``) also about a pod that the plugin's
+        ``pre_filter`` steps aside for.
         """

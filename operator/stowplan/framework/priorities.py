@@ -8,14 +8,14 @@ handful.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stowplan.framework.counters import Counts, Predicate
 from stowplan.framework.nodes import PODS, Amounts, NodeTable
-from stowplan.model.pods import PodClass, PodInfo
+from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
 
 if TYPE_CHECKING:
     from stowplan.framework.snapshot import Snapshot
@@ -41,7 +41,10 @@ class Lower:
 
     Attributes:
         freed: int64[resource, node]: what they request.
+        terms: none, as nobody comes.
     """
+
+    terms: Collection[AffinityTerm] = ()
 
     def __init__(self, priorities: Priorities, level: int, freed: Amounts, nodes: Snapshot) -> None:
         self._priorities = priorities

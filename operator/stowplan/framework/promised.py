@@ -4,6 +4,10 @@
 count, as it is for them that the room was made. A pod must fit without them, too, since they are not there yet and may
 end elsewhere: what they would bring with them (an affinity) must not be relied on.
 
+All promised nodes are judged at once by what is kept about the pods that come there (``framework.guests``), as far as
+the filters can tell from that (``postfilter.Outlook``). Where they cannot, these pods are put on the nodes for a moment
+(``framework.trial``): all at once, or node by node where that matters.
+
 Source: kubernetes v1.36.3 ``pkg/scheduler/framework/runtime/framework.go`` (``RunFilterPluginsWithNominatedPods``).
 """
 
@@ -14,7 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
+from stowplan.framework.departures import Departures
+from stowplan.framework.nodes import PODS
 from stowplan.framework.plugin import CycleState
+from stowplan.framework.postfilter import Prospect
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Mask, Verdict
 from stowplan.framework.trial import Trial
@@ -30,14 +37,26 @@ class Judge(Protocol):
     def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
         """All that the filters have against the nodes."""
 
+    def beside(self, pod: PodInfo, nodes: Snapshot, come: Departures) -> Prospect:
+        """What they have against each node once the pods that come to it are there, as far as they can tell."""
+
     def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
         """Whether each node is judged by the pods on it alone."""
 
 
 def leave_room(judge: Judge, pod: PodInfo, nodes: Snapshot, passing: Mask) -> Mask:
     """bool[node]: the nodes of a mask on which a pod also fits beside the pods nominated there."""
-    left = passing.copy()
-    for rows, rivals in _groups(judge, pod, nodes, passing):
+    come = nodes.nominations.coming(pod, nodes) if passing.any() else None
+    if come is None:
+        return passing
+    promised = come.freed[PODS] < 0
+    shared = passing & promised
+    if not shared.any():
+        return passing
+    prospect = judge.beside(pod, nodes, come)
+    shared &= ~prospect.against(len(nodes))
+    left: Mask = passing & ~promised | shared
+    for rows, rivals in () if prospect.complete else _groups(judge, pod, nodes, shared):
         with Trial(nodes) as trial:
             for each in rivals:
                 trial.add(each)
@@ -45,27 +64,42 @@ def leave_room(judge: Judge, pod: PodInfo, nodes: Snapshot, passing: Mask) -> Ma
     return left
 
 
-def objections(judge: Judge, pod: PodInfo, nodes: Snapshot) -> Iterator[tuple[Mask, tuple[Verdict, ...]]]:
-    """What is against nodes once the pods nominated there are counted: bool[node] where something is, and what."""
-    everywhere = np.ones(len(nodes), dtype=np.bool_)
-    for rows, rivals in _groups(judge, pod, nodes, everywhere):
+def objections(
+    judge: Judge, pod: PodInfo, nodes: Snapshot, *, first: bool
+) -> Iterator[tuple[Mask, tuple[Verdict, ...]]]:
+    """What is against nodes once the pods nominated there are counted: bool[node] where something is, and what.
+
+    Args:
+        judge: the filters.
+        pod: the pod.
+        nodes: the cluster.
+        first: whether for each node the first filter that has something against it is enough.
+    """
+    come = nodes.nominations.coming(pod, nodes)
+    if come is None:
+        return
+    promised = come.freed[PODS] < 0
+    prospect = judge.beside(pod, nodes, come)
+    if first or prospect.complete:
+        found = promised & prospect.against(len(nodes))
+        if found.any():
+            yield found, prospect.verdicts
+            promised &= ~found
+    for rows, rivals in () if prospect.complete else _groups(judge, pod, nodes, promised):
         with Trial(nodes) as trial:
             for each in rivals:
                 trial.add(each)
             verdicts = tuple(judge.verdicts(pod, nodes, CycleState()))
         among = np.zeros(len(nodes), dtype=np.bool_)
         among[rows] = True
-        against = np.zeros(len(nodes), dtype=np.bool_)
-        for verdict in verdicts:
-            for reject in verdict.rejects:
-                against |= reject.mask
-        if (among & against).any():
-            yield among & against, verdicts
+        found = among & Prospect(verdicts, complete=True).against(len(nodes))
+        if found.any():
+            yield found, verdicts
 
 
 def _groups(judge: Judge, pod: PodInfo, nodes: Snapshot, among: Mask) -> Iterator[tuple[list[int], list[PodInfo]]]:
     """Rows with nominated pods to leave room for, and those pods: all at once, or node by node where that matters."""
-    found = [(row, rivals) for row, rivals in nodes.nominations.rivals(pod, nodes) if among[row]]
+    found = list(nodes.nominations.rivals(pod, nodes, np.flatnonzero(among).tolist()))
     everybody = [each for _, rivals in found for each in rivals]
     # terms against the pod are seen by the judge only once those who have them are there
     if len(found) > 1 and not any(each.cls.anti_affinity for each in everybody) and judge.independent(pod, nodes):

@@ -73,7 +73,7 @@ class Rescue:
         silent: list[Filter] = []
         unsure: Mask = np.zeros(len(nodes), dtype=np.bool_)
         complete = True
-        for each in self._framework.active(pod, nodes):
+        for each in self._framework.active(pod, nodes, gone):
             verdict = cast("Outlook", each).outlook(pod, nodes, gone) if hasattr(each, "outlook") else None
             if verdict is None:
                 complete = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from stowplan.framework import plugin as plugin_api
 from stowplan.framework import promised
 from stowplan.framework import ties as tie_breaks
 from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, SCORE, Call, Conduct
+from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import (
     CycleState,
     Filter,
@@ -30,6 +32,7 @@ from stowplan.framework.plugin import (
     Scores,
     Skip,
 )
+from stowplan.framework.postfilter import Outlook, Prospect
 from stowplan.framework.remedies import Anything, PluginRemedy, Remedy, UntilItWorks
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
@@ -164,7 +167,7 @@ class Framework:
         if state.failed is not None:
             return Diagnosis(len(nodes), [state.failed])
         left: Mask = np.ones(len(nodes), dtype=np.bool_) if among is None else among
-        beside = list(promised.objections(self, pod, nodes)) if nodes.nominations else []
+        beside = list(promised.objections(self, pod, nodes, first=True)) if nodes.nominations else []
         for rows, _ in beside:
             left = left & ~rows
         found = Diagnosis(len(nodes), self.verdicts(pod, nodes, state), among=left)
@@ -192,13 +195,51 @@ class Framework:
             if each.name not in before.skipped:
                 yield self._verdict_of(each, pod, nodes, state)
 
-    def active(self, pod: PodInfo, nodes: Snapshot) -> list[Filter]:
-        """The filters that look at pods, too, and have something to say about this one, in their order."""
+    def beside(self, pod: PodInfo, nodes: Snapshot, come: Departures) -> Prospect:
+        """What is against each node once the pods that come to it are there, and nobody elsewhere.
+
+        All there is, if it is complete; else what comes before the first filter that only a trial can ask.
+        """
+        if self._held() is not None:
+            return Prospect((), complete=True)  # as the filters say nothing of any node then
+        try:
+            before = self._run_pre_filters(pod, nodes, CycleState())
+        except _PluginError:
+            return Prospect((), complete=False)
+        if before.refusal is not None:
+            return Prospect((), complete=True)
+        found, terms = list(before.rejected), bool(come.terms)
+        for each in self._filters:
+            if each in self._static:
+                found.append(self._verdict_of(each, pod, nodes, CycleState()))
+            elif _speaks(each, before, terms=terms):
+                verdict = self._outlook(each, pod, nodes, come)
+                if verdict is None:
+                    return Prospect(tuple(found), complete=False)
+                found.append(verdict)
+        return Prospect(tuple(found), complete=True)
+
+    def _outlook(self, each: Filter, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict | None:
+        try:
+            return cast("Outlook", each).outlook(pod, nodes, gone) if hasattr(each, "outlook") else None
+        except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
+            self._failed(each, FILTER, pod, error)
+            return None
+
+    def active(self, pod: PodInfo, nodes: Snapshot, gone: Departures | None = None) -> list[Filter]:
+        """The filters that look at pods, too, and have something to say about this one, in their order.
+
+        Args:
+            pod: the pod.
+            nodes: the cluster.
+            gone: pods that leave or come, about which there may be something to say as well.
+        """
         try:
             before = self._run_pre_filters(pod, nodes, CycleState())
         except _PluginError:
             return list(self._dynamic)
-        return [each for each in self._dynamic if each.name not in before.skipped]
+        terms = gone is not None and bool(gone.terms)
+        return [each for each in self._dynamic if _speaks(each, before, terms=terms)]
 
     def objects(self, each: Filter, pod: PodInfo, nodes: Snapshot) -> Mask:
         """bool[node]: the nodes that one of the filters has something against, as they are; all where it fails."""
@@ -423,6 +464,11 @@ def _check_scores(scores: Scores, rows: Rows) -> None:
         raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
     if np.maximum.reduce(scores.view(np.uint64)) > plugin_api.MAX_SCORE:  # negative ones look large, too
         raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
+
+
+def _speaks(each: Filter, before: _PreFiltered, *, terms: bool) -> bool:
+    """Whether a filter has something to say; one that steps aside as things are may have where pods bring terms."""
+    return each.name not in before.skipped or (terms and hasattr(each, "outlook"))
 
 
 def _sound(reject: Reject, nodes: Snapshot) -> Reject:

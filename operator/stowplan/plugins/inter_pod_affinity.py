@@ -158,7 +158,7 @@ class InterPodAffinity:
             mask = tally.occupied(gone)
             if mask is not None:
                 yield Reject(mask, ANTI_AFFINITY)
-        for tally in found.averse:
+        for tally in (*found.averse, *_brought(cls, nodes, gone)):
             mask = tally.occupied(gone)
             if mask is not None:
                 yield Reject(mask, EXISTING_ANTI_AFFINITY)
@@ -177,6 +177,13 @@ def _concerns(event: Happening, cls: PodClass, nodes: Snapshot) -> bool:
         return True
     averse = () if old is None else old.cls.anti_affinity
     return any(meant_by(cls, term, nodes) for term in averse)
+
+
+def _brought(cls: PodClass, nodes: Snapshot, gone: Departures | None) -> Iterator[domains.Tally]:
+    """By anti-affinity term that only pods that come have, and that means the class, those who have it."""
+    for term in gone.terms if gone is not None else ():
+        if term not in nodes.required_anti_terms and meant_by(cls, term, nodes):
+            yield domains.tally(nodes, Carries(Kind.ANTI_AFFINITY, term), term.topology_key)
 
 
 def _neighbours(cls: PodClass, nodes: Snapshot) -> Neighbours:

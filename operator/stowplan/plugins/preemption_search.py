@@ -26,7 +26,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from stowplan.framework.departures import Both, Named
+from stowplan.framework.departures import Both, Departures, Named
 from stowplan.framework.nodes import PODS
 from stowplan.framework.plugin import Rows
 from stowplan.framework.postfilter import Filters, Prospect
@@ -159,25 +159,12 @@ class Search:
 
     @functools.cached_property
     def _on_paper(self) -> bool:
-        pod, nodes = self._pod, self._nodes
-        if not self._filters.outlook(pod, nodes, Named(nodes)).complete:
-            return False
-        # the terms of pods that are nominated only are not known as those of running pods are
-        return not any(each.cls.anti_affinity for _, each in self._rivals)
+        return self._filters.outlook(self._pod, self._nodes, self._come or Named(self._nodes)).complete
 
     @functools.cached_property
-    def _rivals(self) -> list[tuple[int, PodInfo]]:
-        """The pods that are promised a node which must leave them room, and its row."""
-        found = self._nodes.nominations.rivals(self._pod, self._nodes)
-        return [(row, each) for row, rivals in found for each in rivals]
-
-    @functools.cached_property
-    def _come(self) -> Named:
-        """The same as if they had come: where the pod fits beside them, it fits without them."""
-        come = Named(self._nodes)
-        for row, each in self._rivals:
-            come.comes(each, row)
-        return come
+    def _come(self) -> Departures | None:
+        """The pods to leave room for, as if they had come: where the pod fits beside them, it fits without them."""
+        return self._nodes.nominations.coming(self._pod, self._nodes)
 
     def _stage(self) -> OnPaper | OnNodes:
         if self._on_paper:
@@ -221,7 +208,7 @@ class Search:
         found: list[tuple[int, Mask]] = []
         for level, lower in nodes.priorities().below(self._pod.priority, nodes):
             someone = lower.freed[PODS] > 0
-            last = self._filters.outlook(self._pod, nodes, Both(lower, self._come) if self._rivals else lower)
+            last = self._filters.outlook(self._pod, nodes, Both(lower, self._come) if self._come else lower)
             enough = waiting & someone & ~last.against(len(nodes))
             found.append((level, enough))
             waiting &= ~enough

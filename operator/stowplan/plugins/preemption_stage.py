@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from stowplan.framework.departures import Named
+from stowplan.framework.departures import Both, Departures, Named
 from stowplan.framework.postfilter import Filters
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask
@@ -86,14 +86,15 @@ class OnPaper:
         pod: the preemptor.
         nodes: the cluster.
         filters: those of the preemptor.
-        gone: who has left before; rivals that have come.
+        come: rivals that count as if they were there already; None where there are none.
     """
 
-    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters, gone: Named) -> None:
+    def __init__(self, pod: PodInfo, nodes: Snapshot, filters: Filters, come: Departures | None) -> None:
         self._pod = pod
         self._nodes = nodes
         self._filters = filters
-        self._gone = gone.copy()
+        self._named = Named(nodes)
+        self._gone: Departures = self._named if come is None else Both(come, self._named)
 
     def __enter__(self) -> Self:
         return self
@@ -105,11 +106,11 @@ class OnPaper:
 
     def take(self, pod: PodInfo, row: int) -> None:
         """See ``Stage``."""
-        self._gone.leaves(pod, row)
+        self._named.leaves(pod, row)
 
     def give_back(self, pod: PodInfo, row: int) -> None:
         """See ``Stage``."""
-        self._gone.comes(pod, row)
+        self._named.comes(pod, row)
 
     def fits(self, rows: list[int]) -> list[int]:
         """See ``Stage``."""

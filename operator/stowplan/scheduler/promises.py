@@ -65,7 +65,7 @@ class Promises:
             failure.after = UNDER_WAY
             return None
         self._tries += 1
-        with beside(map(_settled, self._nodes.homes.beside(pod)), self._nodes):
+        with beside(tuple(map(_settled, self._nodes.homes.beside(pod))), self._nodes):
             answer = Rescue(framework).post_filter(pod, self._nodes, failure, self._tries)
         nominations = self._nodes.nominations
         if isinstance(answer, Nomination):
