@@ -1,4 +1,4 @@
-"""Pods whose profile has a rule that is cut off: they cost the others nothing, and none of them is lost."""
+"""Pods for which a rule fails, cut off or not: they cost the others nothing, and none of them is lost."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from stowplan.scheduler.queue import SchedulingQueue
 PODS = 300
 
 
+FINE = {"example.com/fine": "true"}
+
+
 class Broken:
-    """A rule that raises until somebody mends it."""
+    """A rule that raises until somebody mends it, but for pods with an annotation."""
 
     name = "Broken"
     mended = False
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterable[Reject]:
-        if not self.mended:
+        if not (self.mended or pod.annotations):
             raise LookupError("no such thing")
         return ()
 
@@ -39,7 +42,7 @@ class Broken:
 class World:
     """Two profiles, one of which has the rule, and many pods that it holds up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fine: int = 0) -> None:
         self.now = 0.0
         self.rule = Broken()
         self.cache = ClusterCache()
@@ -56,7 +59,10 @@ class World:
         self.cache.put_node(builders.node("n1", cpu="400", pods=1000))
         for number in range(PODS):
             queue.put(builders.pod(f"p{number}", cpu="1", scheduler_name="strict"), 0.0)
-        assert self.decide() == (PODS, 0)
+            if fine and number % fine == 0:
+                queue.put(builders.pod(f"f{number}", annotations=FINE, scheduler_name="strict"), 0.0)
+        placed = PODS // fine if fine else 0
+        assert self.decide() == (PODS + placed, placed)
 
     def decide(self) -> tuple[int, int]:
         """Decisions about all who are awake, and how many of them got a node."""
@@ -75,9 +81,23 @@ class World:
 def test_while_the_rule_is_cut_off_events_wake_nobody() -> None:
     world = World()
     world.now = 20.0
-    assert world.another_pod_comes("first") == LIMIT - 1, "those for which it has failed itself"
+    assert world.another_pod_comes("first") == 1, "one of those for which it has failed itself"
     assert world.decide() == (LIMIT - 1, 0)
     assert world.another_pod_comes("second") == 0
+
+
+def test_where_it_fails_for_pods_of_one_kind_one_of_them_is_tried_for_all() -> None:
+    """It works for others in between, so it is not cut off."""
+    world = World(fine=LIMIT // 2)
+    assert not world.board.conduct.out
+    for turn in range(3):
+        world.now += 20.0
+        assert world.another_pod_comes(f"other{turn}") == 1
+        assert world.decide() == (1, 0)
+    world.rule.mended = True
+    world.now += 20.0
+    world.another_pod_comes("last")
+    assert world.decide() == (PODS, PODS)
 
 
 async def test_all_get_a_node_when_the_rule_works_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,8 +93,8 @@ class Anything:
     kinds = frozenset(ClusterEvent)
 
     def key(self, pod: PodInfo) -> Hashable:
-        """Each pod is tried by itself."""
-        return pod.uid
+        """What a plugin most likely failed for; whoever sleeps behind another pod in vain has its turn after it."""
+        return (pod.cls, tuple(sorted(pod.annotations.items())))
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Always."""
