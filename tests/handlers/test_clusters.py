@@ -18,6 +18,8 @@ async def test_a_cluster_gets_its_service_budgets_claims_and_pods_and_becomes_re
     assert await bench.names("pods") == ["db-data-0", "db-data-1", "db-master-0", "db-master-1", "db-master-2"]
     assert await bench.names("persistentvolumeclaims") == [f"vol-db-master-{ordinal}" for ordinal in range(3)]
     assert await bench.names("services") == ["db"]
+    service = (await bench.api.get(bench.of("services", "db")))["spec"]
+    assert (service["clusterIP"], service["selector"]) == ("None", {"stowplan.dev/cluster": "db"})
     assert await bench.names("poddisruptionbudgets") == ["db-data", "db-master"]
     status = found["status"]
     assert status["observedGeneration"] == found["metadata"]["generation"]
