@@ -70,7 +70,10 @@ async def test_anything_else_is_not_found() -> None:
 
 async def test_a_port_that_is_taken_is_an_error_of_the_user() -> None:
     async with health.serve(LOCAL, health=health.Health(), measured=metrics.Metrics()) as address:
-        with pytest.raises(errors.UsageError, match=rf"cannot listen at {address}: .*; give another --metrics-address"):
+        with pytest.raises(
+            errors.UsageError,
+            match=rf"cannot listen at {address}: Address already in use; give another --metrics-address",
+        ):
             async with health.serve(address, health=health.Health(), measured=metrics.Metrics()):
                 pass
 

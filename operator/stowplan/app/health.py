@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -157,7 +158,7 @@ async def serve(address: fields.Address, *, health: Health, measured: metrics.Me
         try:
             await web.TCPSite(runner, address.host or None, address.port).start()
         except OSError as error:
-            what = error.strerror or str(error)
+            what = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
             raise errors.UsageError(f"cannot listen at {address}: {what}; give another --metrics-address") from error
         host, port = runner.addresses[0][:2]
         yield fields.Address(address.host and host, port)
