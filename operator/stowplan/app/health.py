@@ -158,7 +158,8 @@ async def serve(address: fields.Address, *, health: Health, measured: metrics.Me
         try:
             await web.TCPSite(runner, address.host or None, address.port).start()
         except OSError as error:
-            what = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            number = error.errno or 0
+            what = os.strerror(number) if number > 0 else error.strerror or str(error)
             raise errors.UsageError(f"cannot listen at {address}: {what}; give another --metrics-address") from error
         host, port = runner.addresses[0][:2]
         yield fields.Address(address.host and host, port)
