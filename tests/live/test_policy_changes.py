@@ -10,6 +10,7 @@ from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import ZONE, Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.live import objects
+from tests.live.conftest import OwnNode
 from tests.live.test_policies import governing, policy, policy_path
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("stowplan")]
@@ -131,6 +132,21 @@ async def test_a_pod_that_leaves_its_policy_by_its_labels_is_not_counted_any_mor
     await status(api, namespace, pods={"governed": 1, "bound": 0, "pending": 1})
     await api.patch(f"{objects.pods_path(namespace)}/waits", other)
     await status(api, namespace, pods={"governed": 0, "bound": 0, "pending": 0})
+
+
+async def test_a_node_that_moves_to_another_domain_takes_its_pods_along(
+    api: Api, namespace: str, own_node: OwnNode
+) -> None:
+    nodes = [await own_node(zone, zone=zone) for zone in "ab"]
+    await governing(api, policy(namespace, "ha", selector={}, spread=few(1)))
+    own = {objects.OWN: namespace}
+    await objects.create_all(api, (objects.pod(namespace, f"p{number}", nodeSelector=own) for number in range(2)))
+    await objects.all_bound(api, namespace, 2)
+    await status(api, namespace, violations=0, pods={"governed": 2, "bound": 2, "pending": 0})
+    await api.patch(f"/api/v1/nodes/{nodes[1]}", {"metadata": {"labels": {ZONE: "a"}}})
+    found = await status(api, namespace, violations=1)
+    (row,) = found["domains"]
+    assert row["counts"]["a"] == 2
 
 
 async def test_what_is_likely_a_mistake_is_shown_by_describe(

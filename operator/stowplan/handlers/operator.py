@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 NOTED: Final = 0.1
 """Seconds that changed keys are gathered before they cross over to the operator's thread."""
+MOVED: Final = 5.0
+"""Seconds until the policies count their domains anew where nodes have come, gone or changed: there may be many."""
 LAST_TURNS: Final = 0.05
 LAST_EVENTS: Final = 2.0
 """Seconds that the last events may take to be written."""
@@ -111,6 +113,7 @@ class Operator:
         self._policy_of = policy_of
         self._noted: tuple[set[str], set[str]] = (set(), set())
         self._nodes: set[str] = set()
+        self._moved = False
         self._outages: set[str] = set()
         self._inside: _Inside | None = None
         self.ready = threading.Event()
@@ -178,6 +181,7 @@ class Operator:
         """A node has come, changed or gone: clusters with a member on it look again, if it is another one to them."""
         before = observed.glimpse(old) if old is not None else None
         after = observed.glimpse(new) if new is not None else None
+        self._moved = self._moved or before != after
         if before is not None and before != after:  # nobody is on a node that is new
             self._nodes.add(before.name)
 
@@ -190,6 +194,9 @@ class Operator:
             if self._outages:
                 self._noted[0].update(self.world.clusters_of(self._outages))
                 self._outages = set()
+            if self._moved and self._inside is not None:
+                self._moved = False
+                self._inside.recount()
             if any(self._noted) and self._inside is not None:
                 clusters, policies = self._noted
                 self._noted = (set(), set())
@@ -237,6 +244,17 @@ class _Inside:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake, clusters, policies)
+
+    def recount(self) -> None:
+        """Every policy has work in a moment, from another thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._recount)
+
+    def _recount(self) -> None:
+        if self._owner.controls and self._synced.is_set():
+            for key in self._policies.policies:
+                self._statuses.wake(key, after=MOVED)
 
     def _wake(self, clusters: set[str], policies: set[str]) -> None:
         self._wake_clusters(clusters)
