@@ -135,6 +135,19 @@ async def test_what_is_wrong_with_a_policy_is_told_once_in_events_and_so_is_its_
     assert {each["regarding"]["name"] for each in told} == {"ha"}
 
 
+async def test_it_is_told_when_running_pods_break_other_rules_than_before(
+    controller: Controller, world: FixedWorld, quiet_api: Api, room: str
+) -> None:
+    await quiet_api.create(manifest(room))
+    await controller.refresh(room)
+    told = len(controller.told)
+    for skew, violated in ((1, False), (2, True), (3, True), (1, False)):
+        row = DomainStatus(rule="even", domain="zone", counts={"a": skew}, skew=skew, violated=violated)
+        world.known = PolicyFacts(domains=(row,))
+        await controller.policies.tell(f"{room}/ha")
+    assert controller.told[told:] == [({f"{room}/ha"}, set())] * 2
+
+
 async def test_counts_of_domains_that_are_gone_leave_the_status(
     controller: Controller, world: FixedWorld, quiet_api: Api, room: str
 ) -> None:

@@ -11,7 +11,7 @@ import yaml
 from tests.controlplane.api import Api, condition, wait_until
 from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
-from tests.handlers.bench import PATIENCE, cluster, node_set, said
+from tests.handlers.bench import PATIENCE, cluster, node_set, reason, said, template
 from tests.process import Replica
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -238,6 +238,35 @@ async def test_members_whose_cluster_names_no_policy_any_more_belong_to_the_one_
     await api.patch(f"{base}/statefulclusters/db", {"spec": {"schedulingPolicyRef": None}})
     await governs("named", 0)
     await governs("selecting", 2)
+
+
+async def test_what_others_do_to_the_placement_of_the_members_is_told_by_their_cluster(
+    api: Api, namespace: str
+) -> None:
+    """The pod that they shall be near goes, and another one comes."""
+    near = {"name": "near", "domain": "zone", "with": {"matchLabels": {"app": "cache"}}}
+    domains = [{"name": "zone", "topologyKey": ZONE}]
+    base = f"/apis/stowplan.dev/v1alpha1/namespaces/{namespace}"
+    await api.create({
+        "apiVersion": "stowplan.dev/v1alpha1", "kind": "SchedulingPolicy",
+        "metadata": {"name": "ha", "namespace": namespace}, "spec": {"failureDomains": domains, "colocate": [near]},
+    })  # fmt: skip
+
+    async def cache(name: str) -> None:
+        spec = {**template()["spec"], "schedulerName": "stowplan", "nodeSelector": {ZONE: "a"}}
+        meta = {"name": name, "namespace": namespace, "labels": {"app": "cache"}}
+        await api.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+
+    async def placement_is(word: str) -> None:
+        await api.wait(f"{base}/statefulclusters/db", lambda it: reason(it, "PlacementSatisfied")[0] == word, within=15)
+
+    await cache("one")
+    await api.create(cluster(namespace, node_set("data", 1, scheduler="stowplan"), schedulingPolicyRef={"name": "ha"}))
+    await api.wait(f"{base}/statefulclusters/db", ready, within=PATIENCE)
+    await api.delete(f"/api/v1/namespaces/{namespace}/pods/one")
+    await placement_is("RulesViolated")
+    await cache("two")
+    await placement_is("Satisfied")
 
 
 async def test_a_node_that_is_deleted_wakes_the_clusters_with_a_member_on_it(api: Api, namespace: str) -> None:

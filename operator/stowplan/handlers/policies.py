@@ -19,6 +19,7 @@ from stowplan import profiles
 from stowplan.api import base, common
 from stowplan.api import cluster as cluster_api
 from stowplan.api import policy as api
+from stowplan.api import policy_status as written
 from stowplan.errors import InvalidObject, NotFound
 from stowplan.handlers import announcing
 from stowplan.handlers.observer import CLUSTERS, Json
@@ -51,7 +52,8 @@ class PolicyController:
         bridge: the way into its event loop.
         recorder: sends the events.
         now: the time, UTC.
-        on_change: told after each refresh which policies and clusters are new, changed or gone, by key.
+        on_change: told after each refresh which policies and clusters are new, changed or gone, by key; and of a policy
+            when running pods break other rules of it than before.
         resync: seconds after which all is looked at although nothing has changed.
 
     Attributes:
@@ -135,9 +137,16 @@ class PolicyController:
         except NotFound:
             return None
         announcing.tell_of_policy(self._recorder, policy, new)
+        if _broken(policy.status) != _broken(new):
+            self._on_change({key}, set())  # its clusters say so, too
         if self.policies.get(key) is policy:
             self.policies[key] = policy.model_copy(update={"status": new})
         return self._resync
+
+
+def _broken(status: written.SchedulingPolicyStatus) -> set[tuple[str, str]]:
+    """The rules that running pods break, each with the group."""
+    return {(row.rule, row.group) for row in status.domains if row.violated}
 
 
 def _difference(old: dict[str, object], new: dict[str, object]) -> set[str]:
