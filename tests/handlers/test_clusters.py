@@ -175,6 +175,27 @@ async def test_pods_that_the_api_server_refuses_are_reported_until_the_spec_is_m
     await bench.settle()
 
 
+async def test_a_misspelt_field_of_a_template_is_refused_like_one_of_a_pod(bench: Bench) -> None:
+    """The CRD keeps what it does not know of a template, so nobody else would notice."""
+    typo = {**node_set("data", 1), "template": template(restartPolicie="Always")}
+    await bench.create(typo)
+    await bench.reconcile()
+    word, message = reason(await bench.api.get(bench.path), "Ready")
+    assert word == "Refused"
+    assert 'unknown field "spec.restartPolicie"' in message
+    assert await bench.names("pods") == []
+    await bench.change(nodeSets=[node_set("data", 1)])
+    await bench.settle()
+    before = await bench.uids("pods")
+
+    await bench.change(nodeSets=[typo])
+    await bench.reconcile()
+    word, message = reason(await bench.api.get(bench.path), "Progressing")
+    assert word == "TemplateRefused"
+    assert 'unknown field "spec.restartPolicie"' in message
+    assert await bench.uids("pods") == before
+
+
 async def test_a_policy_that_does_not_exist_is_named_and_waited_for(bench: Bench) -> None:
     await bench.create(node_set("data", 1), schedulingPolicyRef={"name": "ha"})
     await bench.reconcile()

@@ -36,6 +36,9 @@ RESOURCES: Final[dict[actions.Kind, resources.Resource[objects.KubeObject]]] = {
     "ControllerRevision": REVISIONS,
 }
 
+STRICT: Final = {"fieldValidation": "Strict"}
+"""Of what is created. Our CRD keeps whatever a template holds, so a misspelt field of a pod is found out here; without
+this the API server would leave it out without a word."""
 HELD: Final = 2.0
 """Seconds until an eviction that the disruption budget did not allow is asked for again."""
 _NOT_TRIED: Final = frozenset({429, 500, 502, 503, 504})
@@ -129,7 +132,7 @@ class Executor:
         why = getattr(action, "why", "")
         match action:
             case actions.Create():
-                await self._api.post(resource.path(self._namespace), action.manifest, msgspec.Raw)
+                await self._api.request("POST", resource.path(self._namespace), body=action.manifest, params=STRICT)
             case actions.Patch():
                 metadata = action.body.get("metadata")
                 guarded = {**(metadata if isinstance(metadata, dict) else {}), "uid": action.uid}
@@ -161,7 +164,7 @@ class Executor:
     async def _check(self, path: str, action: actions.CheckTemplate) -> None:
         verdict = ""
         try:
-            await self._api.request("POST", path, body=action.manifest, params={"dryRun": "All"})
+            await self._api.request("POST", path, body=action.manifest, params={"dryRun": "All", **STRICT})
         except ApiError as error:
             if error.status in _NOT_TRIED:
                 raise
