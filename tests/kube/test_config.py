@@ -31,6 +31,19 @@ def kubeconfig(folder: Path, *, name: str = "config", context: str = "here", **u
     return path
 
 
+def _written(
+    *, current: str = "x", contexts: object = None, clusters: object = None, users: object = None,
+    server: str = "https://c:6443", **user: object,
+) -> dict[str, object]:  # fmt: skip
+    """A kubeconfig, but for what is given."""
+    return {
+        "current-context": current,
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}] if contexts is None else contexts,
+        "clusters": [{"name": "c", "cluster": {"server": server}}] if clusters is None else clusters,
+        "users": [{"name": "u", "user": user or {"token": "t"}}] if users is None else users,
+    }
+
+
 async def test_kubeconfig_names_server_and_credential(tmp_path: Path) -> None:
     cluster = await config.load(kubeconfig=str(kubeconfig(tmp_path)))
 
@@ -81,13 +94,28 @@ print(json.dumps({{"apiVersion": {version!r}, "kind": "ExecCredential", "status"
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        pytest.param("just text", "cannot be used", id="no mapping"),
+        pytest.param("just text", "it must be a mapping with clusters, users and contexts", id="no mapping"),
         pytest.param("{a: [", "cannot be used", id="no YAML"),
-        pytest.param("{}", "cannot be used", id="empty"),
-        pytest.param(json.dumps({"current-context": "x", "contexts": []}), "cannot be used", id="no such context"),
+        pytest.param("{}", "choose one with --context; there is none at all", id="empty"),
+        pytest.param(json.dumps(_written(contexts=[])), "it has no context 'x'; there is none", id="no such context"),
+        pytest.param(json.dumps(_written(current="")), "choose one with --context; there are: x", id="none chosen"),
+        pytest.param(json.dumps(_written(current="y")), "it has no context 'y'; there are: x", id="another one chosen"),
+        pytest.param(
+            json.dumps(_written(clusters=[])), "the cluster 'c', which it does not have", id="no such cluster"
+        ),
+        pytest.param(json.dumps(_written(users=[])), "names the user 'u', which it does not have", id="no such user"),
+        pytest.param(json.dumps(_written(users="u")), "names the user 'u', which it does not have", id="no list"),
+        pytest.param(
+            json.dumps(_written(exec={"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"})),
+            "its user gets credentials from no-such-plugin, which cannot be found",
+            id="no such plugin",
+        ),
+        pytest.param(json.dumps(_written(server="")), "the cluster has no server", id="no server"),
     ],
 )
-async def test_unusable_kubeconfig_is_one_clear_line(tmp_path: Path, text: str, problem: str) -> None:
+async def test_unusable_kubeconfig_is_one_clear_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, problem: str
+) -> None:
     path = tmp_path / "config"
     path.write_text(text)
 
@@ -97,6 +125,7 @@ async def test_unusable_kubeconfig_is_one_clear_line(tmp_path: Path, text: str, 
     assert str(path) in str(caught.value)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not caplog.records
 
 
 async def test_missing_kubeconfig_says_what_to_do(tmp_path: Path) -> None:

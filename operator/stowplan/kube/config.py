@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import ssl
 import time
@@ -22,6 +23,7 @@ import structlog
 import yaml
 
 from stowplan.errors import UsageError
+from stowplan.kube import kubeconfig as kubeconfigs
 
 log = structlog.get_logger(__name__)
 
@@ -221,6 +223,7 @@ class _Loaded:
 async def _load(path: str, context: str | None) -> _Loaded:
     from kubernetes_asyncio import client, config  # noqa: PLC0415 -- heavy: see the module's docstring
 
+    logging.getLogger("kubernetes_asyncio.config.kube_config").setLevel(logging.CRITICAL)  # it logs what it raises
     settings = client.Configuration()
     settings.host = ""
     try:
@@ -237,7 +240,7 @@ async def _load(path: str, context: str | None) -> _Loaded:
         AssertionError,
     ) as error:
         # The library raises the last five on files that are not shaped like a kubeconfig at all.
-        raise UsageError(f"kubeconfig {path} cannot be used: {' '.join(str(error).split())}") from error
+        raise UsageError(f"kubeconfig {path} cannot be used: {_problem(path, context, error)}") from error
     if not settings.host:
         raise UsageError(f"kubeconfig {path} cannot be used: the cluster has no server")
     user = loader._user  # the loader reads a tokenFile once and offers no other way to learn its path
@@ -250,6 +253,18 @@ async def _load(path: str, context: str | None) -> _Loaded:
         server_name=settings.tls_server_name or None,
         proxy=settings.proxy or None,
     )
+
+
+def _problem(path: str, context: str | None, error: Exception) -> str:
+    """Why a kubeconfig could not be loaded, in one line."""
+    said = " ".join(str(error).split())
+    try:
+        fault = kubeconfigs.fault(path, context)
+    except (OSError, ValueError, yaml.YAMLError):
+        return said
+    if not fault and isinstance(error, FileNotFoundError) and error.filename:
+        return f"its user gets credentials from {error.filename}, which cannot be found"
+    return fault or said
 
 
 def _tls(authority: str | None, certificate: str | None, key: str | None, *, verify: bool) -> ssl.SSLContext:

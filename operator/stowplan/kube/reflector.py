@@ -99,7 +99,7 @@ class Reflector(Generic[K]):
         return len(self._ledger)
 
     async def run(self) -> None:
-        """List and watch until cancelled; failures are logged, kept in ``error`` and retried."""
+        """List and watch until cancelled; failures are logged once, kept in ``error`` and retried."""
         while True:
             try:
                 if not self._version:
@@ -110,7 +110,8 @@ class Reflector(Generic[K]):
                 log.info("resource version expired", kind=self.kind, version=self._version)
                 self._version, self.error = "", error
             except (ApiError, ApiUnreachable) as error:
-                log.warning("watch interrupted", kind=self.kind, error=str(error))
+                tell = log.debug if str(error) == str(self.error) else log.warning  # once until it is heard again
+                tell("watch interrupted", kind=self.kind, error=str(error))
                 self.error = error
             except msgspec.DecodeError as error:
                 log.warning("watch garbled", kind=self.kind, error=str(error))
