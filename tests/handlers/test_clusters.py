@@ -170,6 +170,7 @@ async def test_pods_that_the_api_server_refuses_are_reported_until_the_spec_is_m
     await bench.reconcile()
     found = await bench.api.get(bench.path)
     assert reason(found, "Ready")[0] == "Refused"
+    assert found["status"]["pendingChanges"][0]["change"] == "create Pod"
     assert await bench.names("pods") == ["db-ingest-0"]
     await bench.change(nodeSets=[node_set("data", 2), node_set("ingest", 1)])
     await bench.settle()

@@ -154,11 +154,13 @@ def test_a_missing_policy_is_named() -> None:
 def test_what_the_api_server_refuses_is_repeated() -> None:
     world = placed(World(node_set("data", 1)), "a00")
     observed = world.observe()
-    refusal = Refusal(target="db-data-0", reason="Forbidden", message="exceeded quota: pods")
+    refusal = Refusal(target="db-data-0", change="create Pod", reason="Forbidden", message="exceeded quota: pods")
     told = status(observed, fleet(observed), world.plan(), (refusal,), world.now)
     ready = next(each for each in told.conditions if each.type == "Ready")
     assert (ready.status, ready.reason) == ("False", "Refused")
     assert ready.message == "the API server refuses db-data-0: exceeded quota: pods"
+    (waits,) = told.pending_changes
+    assert (waits.target, waits.change, waits.held_by) == ("db-data-0", "create Pod", "exceeded quota: pods")
 
 
 def test_claims_are_waited_for() -> None:

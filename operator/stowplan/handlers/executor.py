@@ -185,16 +185,20 @@ class Executor:
 
     async def _refusal(self, action: actions.Action, error: ApiError) -> Refusal | None:
         """What to tell of it; None where what is in the way is the cluster's own, and gets its labels again."""
+
+        def refusal(reason: str, message: str) -> Refusal:
+            return Refusal(target=action.name, change=describe(action).change, reason=reason, message=message)
+
         if not isinstance(error, Conflict):
-            return Refusal(target=action.name, reason=error.reason or "Refused", message=str(error))
+            return refusal(error.reason or "Refused", str(error))
         path = RESOURCES[action.kind].path(self._namespace, action.name)
         try:
             found = await self._api.get(path, objects.KubeObject)
         except NotFound:
-            return Refusal(target=action.name, reason="Conflict", message=str(error))
+            return refusal("Conflict", str(error))
         mine = self._cluster.metadata.uid in {each.uid for each in found.metadata.owner_references if each.controller}
         if not mine or not isinstance(action, actions.Create):
-            return Refusal(target=action.name, reason="ForeignObject", message=self._in_the_way(action, found))
+            return refusal("ForeignObject", self._in_the_way(action, found))
         labels = _labels(action.manifest)
         if action.kind == "Pod":
             labels.pop(common.LABEL_REVISION, None)  # it may be of another template

@@ -97,10 +97,12 @@ class Refusal:
 
     Attributes:
         target: the object.
+        change: what was to be done with it, as ``describe`` says.
         reason: the API server's word, such as Forbidden or Invalid.
         message: what it says.
     """
 
     target: str
+    change: str
     reason: str
     message: str

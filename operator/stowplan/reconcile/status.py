@@ -92,7 +92,7 @@ def _row(group: Group) -> api.NodeSetStatus:
 
 def _pending(plan: Plan, refusals: tuple[Refusal, ...]) -> tuple[api.PendingChange, ...]:
     refused = tuple(
-        api.PendingChange(target=each.target, change="write it", held_by=_short(each.message)) for each in refusals
+        api.PendingChange(target=each.target, change=each.change, held_by=_short(each.message)) for each in refusals
     )
     held = tuple(each.model_copy(update={"held_by": _short(each.held_by)}) for each in plan.pending)
     return shortened((*refused, *held))
