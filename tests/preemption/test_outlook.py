@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.preemption.test_properties import APPS, Case, cases
 from tests.profiles.world import policy
 
 from stowplan.framework.departures import Both, Departures, Named
-from stowplan.framework.plugin import CycleState
+from stowplan.framework.plugin import CycleState, Plugin
 from stowplan.framework.postfilter import Unhelped
 from stowplan.framework.rescue import Rescue
 from stowplan.framework.runtime import Framework
@@ -189,6 +189,9 @@ class Picky:
         yield Reject(nodes.label("picky").where(lambda have: have is None), "node(s) were not mine")
 
 
+FIT = NodeResourcesFit(FitArgs())
+
+
 class StaticPicky(Picky):
     """The same, in one word more."""
 
@@ -196,16 +199,18 @@ class StaticPicky(Picky):
 
 
 @pytest.mark.parametrize(
-    ("picky", "said"),
+    ("plugins", "said"),
     [
-        pytest.param(Picky(), "1 node(s) were not mine", id="it may have to do with pods"),
-        pytest.param(StaticPicky(), "1 Preemption is not helpful for scheduling", id="it has not"),
+        pytest.param((Picky(), FIT), "1 node(s) were not mine", id="it may have to do with pods"),
+        pytest.param((StaticPicky(), FIT), "1 Preemption is not helpful for scheduling", id="it has not"),
+        pytest.param((FIT, Picky()), "1 node(s) were not mine", id="and comes last"),
+        pytest.param((FIT, StaticPicky()), "1 node(s) were not mine", id="it has not, and comes last"),
     ],
 )
-def test_nobody_is_evicted_where_a_plugin_rejects_the_node_all_the_same(picky: Picky, said: str) -> None:
+def test_nobody_is_evicted_where_a_plugin_rejects_the_node_all_the_same(plugins: Sequence[Plugin], said: str) -> None:
     nodes = snapshot([node("n1", cpu="1")], [pod("low", on="n1", cpu="1")])
     preemption = DefaultPreemption(PreemptionArgs(), PolicyKeeper((), ()))
-    framework = Framework("picky", [picky, NodeResourcesFit(FitArgs()), preemption], {})
+    framework = Framework("picky", [*plugins, preemption], {})
     urgent = pod("urgent", cpu="1", priority=5)
     failure = framework.schedule(urgent, nodes, CycleState(), 0)
     assert isinstance(failure, Diagnosis)

@@ -13,7 +13,7 @@ import numpy as np
 from stowplan.framework import promised
 from stowplan.framework.conduct import POST_FILTER, Call
 from stowplan.framework.departures import Departures
-from stowplan.framework.plugin import CycleState, Filter, Rows
+from stowplan.framework.plugin import CycleState, Filter, Rows, only_here
 from stowplan.framework.postfilter import Nomination, Outlook, PostFilter, Prospect, Unhelped
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
@@ -80,7 +80,7 @@ class Rescue:
                 silent.append(each)
             elif verdict.rejects:
                 for one in silent:
-                    unsure |= not getattr(one, "alone", False) or self._framework.objects(one, pod, nodes)
+                    unsure |= not only_here(one) or self._framework.objects(one, pod, nodes)
                 silent.clear()
                 rejects = tuple(Reject(one.mask & ~unsure, one.reason, one.resolution) for one in verdict.rejects)
                 found.append(Verdict(verdict.plugin, rejects=rejects))

@@ -229,6 +229,8 @@ class Framework:
     def active(self, pod: PodInfo, nodes: Snapshot, gone: Departures | None = None) -> list[Filter]:
         """The filters that look at pods, too, and have something to say about this one, in their order.
 
+        Those that do not, too, where they come after one: it may be the first to reject a node that they reject, too.
+
         Args:
             pod: the pod.
             nodes: the cluster.
@@ -239,7 +241,11 @@ class Framework:
         except _PluginError:
             return list(self._dynamic)
         terms = gone is not None and bool(gone.terms)
-        return [each for each in self._dynamic if _speaks(each, before, terms=terms)]
+        found: list[Filter] = []
+        for each in self._filters:
+            if found if each in self._static else _speaks(each, before, terms=terms):
+                found.append(each)
+        return found
 
     def objects(self, each: Filter, pod: PodInfo, nodes: Snapshot) -> Mask:
         """bool[node]: the nodes that one of the filters has something against, as they are; all where it fails."""
@@ -251,7 +257,7 @@ class Framework:
 
     def independent(self, pod: PodInfo, nodes: Snapshot) -> bool:
         """Whether all filters judge each node by the pods on it alone (``alone``): many can be tried at once then."""
-        return all(getattr(each, "alone", False) for each in self.active(pod, nodes))
+        return all(plugin_api.only_here(each) for each in self.active(pod, nodes))
 
     def _left_by(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState, left: Mask) -> Mask:
         """What one filter leaves of a mask. Raises _PluginError."""
