@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from tests.parity import exceptions
 from tests.parity.draw import Object
 from tests.parity.kube_scheduler import Oracle, OracleError
-from tests.parity.stowplan_judge import State
+from tests.parity.stowplan_judge import DEFAULT, State
 from tests.parity.verdict import Difference, Preempted, Verdict
+
+from stowplan.profiles.assembly import PluginArgs
 
 RAISED = "raised"
 
@@ -33,8 +35,9 @@ class Compared:
 
 
 def compare(
-    oracle: Oracle, items: Sequence[Object], *, before: Sequence[Object] = (), only: Iterable[str] | None = None
-) -> Compared:
+    oracle: Oracle, items: Sequence[Object], *, before: Sequence[Object] = (), only: Iterable[str] | None = None,
+    args: PluginArgs = DEFAULT,
+) -> Compared:  # fmt: skip
     """Compares the verdicts on the pending pods of a state.
 
     Args:
@@ -42,12 +45,13 @@ def compare(
         items: the state.
         before: an earlier state that Stowplan has in memory when it learns of this one; none, if there is nothing.
         only: these pods (``namespace/name``), all if not given.
+        args: Stowplan's profile; that of the oracle must say the same.
     """
     earlier = oracle.ask(before).objects if before else []
     answer = oracle.ask(items)
     found = Compared(answer.verdicts, {}, {}, answer.invalid)
     try:
-        state = State(answer.objects, earlier)
+        state = State(answer.objects, earlier, args)
         wrong = state.cache.snapshot.check()
     except Exception as error:  # noqa: BLE001 - whatever Stowplan does with a state that may be is a finding
         found.differences.update({key: [_raised(error)] for key in answer.verdicts})

@@ -38,10 +38,16 @@ class Answer(msgspec.Struct):
 
 
 class Oracle:
-    """A running oracle; close it, or use it as a context manager."""
+    """A running oracle; close it, or use it as a context manager.
 
-    def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    Args:
+        program: see ``program``.
+        configuration: file with the KubeSchedulerConfiguration that it goes by; None for the default one.
+    """
+
+    def __init__(self, program: Path, configuration: Path | None = None) -> None:
+        command = [program] if configuration is None else [program, configuration]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._decoder = msgspec.json.Decoder(Answer)
 
     def __enter__(self) -> Oracle:

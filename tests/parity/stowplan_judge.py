@@ -7,6 +7,7 @@ cache that the watch would have filled.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterable
 from typing import cast, get_args
@@ -32,6 +33,8 @@ from stowplan.profiles.assembly import PluginArgs
 from stowplan.profiles.policies import Policies
 from stowplan.scheduler.cache import ClusterCache
 
+DEFAULT = PluginArgs()
+"""Of a profile about which nothing is said."""
 _ASKED_BEFORE = 8
 """Pods that are judged in the earlier state."""
 
@@ -48,6 +51,7 @@ class State:
         encoded: the objects.
         before: those of an earlier state: it becomes this one as by a watch, object by object, after it has been asked
             about some pods, so that what Stowplan keeps in memory must follow.
+        args: the profile.
 
     Attributes:
         cache: filled as by the watch.
@@ -55,12 +59,14 @@ class State:
         ignored: the objects that Stowplan cannot understand, and why; as in the live scheduler they count for nothing.
     """
 
-    def __init__(self, encoded: Iterable[msgspec.Raw], before: Iterable[msgspec.Raw] = ()) -> None:
+    def __init__(
+        self, encoded: Iterable[msgspec.Raw], before: Iterable[msgspec.Raw] = (), args: PluginArgs = DEFAULT
+    ) -> None:
         self.cache = ClusterCache()
         self.pending: dict[str, PodInfo] = {}
         self.ignored: dict[str, str] = {}
-        self._ours = self._policies(VolumeBindingArgs())
-        self._each_alone = self._policies(VolumeBindingArgs(require_capacity=False))
+        self._ours = self._policies(args, VolumeBindingArgs())
+        self._each_alone = self._policies(args, VolumeBindingArgs(require_capacity=False))
         earlier = list(map(_decode, before))
         for item in earlier:
             self._put(item)
@@ -107,8 +113,8 @@ class State:
                 for policies in (self._ours, self._each_alone):
                     _judge(pod, self.cache.snapshot, policies.framework_for(pod.cls))
 
-    def _policies(self, volumes: VolumeBindingArgs) -> Policies:
-        policies = Policies([], [], PluginArgs(volume_binding=volumes), Backlog())
+    def _policies(self, args: PluginArgs, volumes: VolumeBindingArgs) -> Policies:
+        policies = Policies([], [], dataclasses.replace(args, volume_binding=volumes), Backlog())
         policies.govern(self.cache.snapshot)
         return policies
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -11,11 +12,11 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
-	configv1 "k8s.io/kube-scheduler/config/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -69,11 +70,27 @@ type judge struct {
 // preempt.go asks it what it would do.
 var leftOut = sets.New(names.DynamicResources, names.DefaultPreemption)
 
-func newJudge(ctx context.Context) (*judge, error) {
-	var versioned configv1.KubeSchedulerConfiguration
-	scheme.Scheme.Default(&versioned)
-	var configuration config.KubeSchedulerConfiguration
-	if err := scheme.Scheme.Convert(&versioned, &configuration, nil); err != nil {
+// configured reads the KubeSchedulerConfiguration of a file, or makes the default one where no file is named.
+func configured(files []string) (*config.KubeSchedulerConfiguration, error) {
+	text := []byte(`{"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}`)
+	if len(files) > 0 {
+		var err error
+		if text, err = os.ReadFile(files[0]); err != nil {
+			return nil, err
+		}
+	}
+	configuration := &config.KubeSchedulerConfiguration{}
+	_, _, err := scheme.Codecs.UniversalDecoder().Decode(text, nil, configuration)
+	return configuration, err
+}
+
+func newJudge(ctx context.Context, files []string) (*judge, error) {
+	// Scores of extended resources would ask for devices, which are left out.
+	if err := utilfeature.DefaultMutableFeatureGate.Set("DRAExtendedResource=false"); err != nil {
+		return nil, err
+	}
+	configuration, err := configured(files)
+	if err != nil {
 		return nil, err
 	}
 	profile := configuration.Profiles[0]

@@ -2,7 +2,7 @@
 //
 // It reads one cluster state per line, a v1 List as JSON, and answers each with one line of JSON: the objects as the
 // API server would hold them (admit.go) and a verdict for every pending pod (judge.go). tests/parity compares these
-// with Stowplan's.
+// with Stowplan's. With an argument it goes by the first profile of that KubeSchedulerConfiguration, else by the default.
 package main
 
 import (
@@ -40,7 +40,7 @@ func serve() error {
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Background()))
 	defer cancel()
 	metrics.Register()
-	judge, err := newJudge(ctx)
+	judge, err := newJudge(ctx, os.Args[1:])
 	if err != nil {
 		return err
 	}
