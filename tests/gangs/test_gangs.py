@@ -154,6 +154,30 @@ def test_those_that_come_back_are_again_all_or_nothing() -> None:
     assert world.run() == {"old": "n1"}
 
 
+def test_nothing_that_happens_to_others_wakes_a_gang_that_waits_for_members() -> None:
+    world = World([node("n1")], [gang()], running=[pod("stranger", on="n1", cpu=1)])
+    world.create(*members(2))
+    assert world.run().keys() == {"stranger"}
+    tried = len(world.batches)
+    world.later(60)
+    world.put_node(node("n2"))
+    world.delete(next(iter(world.cache.snapshot.pods.values())))
+    assert world.run() == {}
+    assert len(world.batches) == tried
+    world.create(member("last"))
+    assert len(world.run()) == 3
+
+
+def test_a_member_that_somebody_else_has_placed_is_one_of_them() -> None:
+    """And then nobody waits for those that are not there."""
+    world = World([node("n1")], [gang()])
+    world.create(*members(2))
+    assert world.run() == {}
+    world.later(60)
+    world.board.scheduler.happened(world.cache.put_pod(member("theirs", on="n1")), world.now)
+    assert len(world.run()) == 3
+
+
 def test_a_pod_without_the_label_is_in_no_gang() -> None:
     world = World([node("n1")], [gang()])
     world.create(pod("stray"))

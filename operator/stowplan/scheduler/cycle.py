@@ -174,7 +174,15 @@ class Scheduler:
 
     def happened(self, events: Iterable[Happening], now: float) -> int:
         """Something changed in the cluster: wakes the pods that it may help. Returns how many."""
-        return self.queue.happened(events, now)
+        events = tuple(events)
+        woken = self.queue.happened(events, now)
+        if self.roster.short:
+            for event in events:
+                _, pod = event.of(PodInfo)
+                waiting = None if pod is None or not event.node else self.roster.joined(pod)
+                if waiting is not None:
+                    self.queue.activate(waiting.uid, now)
+        return woken
 
     def _unplaced(self, queued: QueuedPodInfo, framework: Framework, diagnosis: Diagnosis, now: float) -> Unplaced:
         pod, nominations = queued.pod, self.cache.snapshot.nominations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from stowplan.framework.remedies import Remedy
 from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
 from stowplan.framework.trial import beside
@@ -91,6 +92,7 @@ class GroupCycle:
 
     def _take(self, group: Group, first: QueuedPodInfo | None, placer: Placer, now: float) -> _Round:
         """The members that may be placed, out of the queue; gated ones stay there."""
+        self._roster.short.discard(group)
         found = [] if first is None else [first]
         for pod in self._roster.members(group):
             if not group.strict and len(found) >= MOST_AT_ONCE:
@@ -118,8 +120,10 @@ class GroupCycle:
 
     def _try(self, turn: _Round) -> Batch:
         if turn.need > len(turn.members):
+            self._roster.short.add(turn.group)
             bound = self._cache.snapshot.counter(turn.group.counted).total
-            return self._wait(turn, groups.incomplete(turn.group, len(turn.members) + bound))
+            reason = groups.incomplete(turn.group, len(turn.members) + bound)
+            return self._wait(turn, reason, remedy=groups.Company(turn.group))
         trial = together.one_by_one(turn.placer, turn.members, turn.need)
         if len(trial.placed) == len(turn.members):
             return self._commit(turn, trial)
@@ -177,12 +181,13 @@ class GroupCycle:
         ]
         return Batch(turn.group, tuple(trial.placed), tuple(unplaced))
 
-    def _wait(self, turn: _Round, reason: str, *, soon: bool = False) -> Batch:
-        """Puts all members back; whatever may help one of them wakes them.
+    def _wait(self, turn: _Round, reason: str, *, soon: bool = False, remedy: Remedy | None = None) -> Batch:
+        """Puts all members back; whatever may help one of them wakes them, if ``remedy`` does not say otherwise.
 
         ``soon``: they are tried again after the backoff in any case: the solver was not asked this time.
         """
-        remedy = together.remedy(turn.placer, self._roster, turn.group, turn.members, self._cache.snapshot)
+        if remedy is None:
+            remedy = together.remedy(turn.placer, self._roster, turn.group, turn.members, self._cache.snapshot)
         diagnosis = turn.placer.waiting(reason)
         unplaced = []
         for queued in turn.members:

@@ -73,6 +73,7 @@ class Roster:
 
     Attributes:
         binding: the groups of which some members have been decided about and are not bound yet.
+        short: the groups that wait for more members (``Company``).
     """
 
     def __init__(self, group_of: Callable[[PodClass], Group | None], count: Callable[[PodClass, int], None]) -> None:
@@ -82,6 +83,7 @@ class Roster:
         self._groups: dict[Group, _Memory] = {}
         self._alike: dict[frozenset[Hashable], object] = {}
         self.binding: set[Group] = set()
+        self.short: set[Group] = set()
 
     def of(self, pod: PodInfo) -> Group | None:
         """The group of a pod."""
@@ -138,6 +140,7 @@ class Roster:
     def regroup(self) -> None:
         """The policies have changed: sorts the pods that wait anew. Nobody may ask ``of`` between the two."""
         self._groups.clear()
+        self.short.clear()
         for pod in self._pods.values():
             self._join(pod)
 
@@ -149,12 +152,18 @@ class Roster:
     def _tidy(self, group: Group, memory: _Memory) -> None:
         if not memory.members and not memory.asking:
             del self._groups[group]
+            self.short.discard(group)
 
     def alike(self, keys: frozenset[Hashable]) -> object:
         """One object for equal keys, which compares faster than they do."""
         if len(self._alike) >= MOST_ALIKE:
             self._alike.clear()
         return self._alike.setdefault(keys, object())
+
+    def joined(self, pod: PodInfo) -> PodInfo | None:
+        """One of those that have waited for more members, where a pod that is on a node is one of these; else None."""
+        group = self.of(pod) if self.short else None
+        return next(iter(self.members(group)), None) if group in self.short and group is not None else None
 
     # ------------------------------------------------------------ questions to the solver
 
@@ -209,6 +218,26 @@ class Together:
 
     def _helps_any(self, event: Happening, nodes: Snapshot) -> bool:
         return any(event.kind in remedy.kinds and remedy.helps(each, event, nodes) for each, remedy in self._members)
+
+
+class Company:
+    """The remedy of members that wait for more of them: nothing that happens to nodes and other pods helps.
+
+    A member that comes takes them along; of one that somebody else has placed ``Roster.joined`` tells.
+    """
+
+    kinds = frozenset({ClusterEvent.POLICY})
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def key(self, pod: PodInfo) -> Group:
+        """The group."""
+        return self._group
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
+        """Never."""
+        return False
 
 
 def incomplete(group: Group, members: int) -> str:
