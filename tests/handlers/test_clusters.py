@@ -9,6 +9,9 @@ from tests.controlplane.api import condition
 from tests.controlplane.plane import ControlPlane
 from tests.handlers.bench import PATIENCE, Bench, node_set, reason, said, template
 
+from stowplan.api.cluster import StatefulCluster
+from stowplan.reconcile import specs
+
 pytestmark = pytest.mark.e2e
 
 
@@ -195,6 +198,17 @@ async def test_a_misspelt_field_of_a_template_is_refused_like_one_of_a_pod(bench
     assert word == "TemplateRefused"
     assert 'unknown field "spec.restartPolicie"' in message
     assert await bench.uids("pods") == before
+
+
+async def test_members_whose_template_has_served_with_a_misspelt_field_come_back(bench: Bench) -> None:
+    """An older Stowplan has made them, and has kept their template."""
+    misspelt = template(restartPolicie="Always", schedulerName="default-scheduler")
+    await bench.create({**node_set("data", 1), "template": misspelt})
+    made = StatefulCluster.model_validate(await bench.api.get(bench.path))
+    await bench.api.create(specs.controller_revision(made, made.spec.node_sets[0], 1))
+    await bench.settle()
+    await bench.api.delete(bench.pod("db-data-0"))
+    await bench.settle()
 
 
 async def test_a_policy_that_does_not_exist_is_named_and_waited_for(bench: Bench) -> None:

@@ -208,6 +208,18 @@ def test_the_template_of_a_set_that_is_gone_goes_after_its_members() -> None:
     assert left.metadata.labels["stowplan.dev/node-set"] == "data"
 
 
+def test_what_has_served_is_not_judged_anew() -> None:
+    """The API server may know less than it did, or be asked more strictly by a newer Stowplan."""
+    world = World(node_set("data", 2, claims=1))
+    made = [each.serves for each in world.plan().actions if isinstance(each, Create)]
+    assert made == [False] * 6
+    world.run()
+    del world.pods["db-data-0"]
+    (action,) = world.plan().actions
+    assert isinstance(action, Create)
+    assert (action.name, action.serves) == ("db-data-0", True)
+
+
 def test_clusters_of_an_older_version_get_what_is_missing_and_nobody_is_restarted() -> None:
     world = running()
     world.revisions.clear()

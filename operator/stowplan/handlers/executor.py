@@ -37,8 +37,8 @@ RESOURCES: Final[dict[actions.Kind, resources.Resource[objects.KubeObject]]] = {
 }
 
 STRICT: Final = {"fieldValidation": "Strict"}
-"""Of what is created. Our CRD keeps whatever a template holds, so a misspelt field of a pod is found out here; without
-this the API server would leave it out without a word."""
+"""Of what is created from a new template. Our CRD keeps whatever a template holds, so a misspelt field of a pod is
+found out here; without this the API server would leave it out without a word."""
 HELD: Final = 2.0
 """Seconds until an eviction that the disruption budget did not allow is asked for again."""
 _NOT_TRIED: Final = frozenset({429, 500, 502, 503, 504})
@@ -132,7 +132,8 @@ class Executor:
         why = getattr(action, "why", "")
         match action:
             case actions.Create():
-                await self._api.request("POST", resource.path(self._namespace), body=action.manifest, params=STRICT)
+                params = None if action.serves else STRICT
+                await self._api.request("POST", resource.path(self._namespace), body=action.manifest, params=params)
             case actions.Patch():
                 metadata = action.body.get("metadata")
                 guarded = {**(metadata if isinstance(metadata, dict) else {}), "uid": action.uid}

@@ -17,11 +17,12 @@ Kind = Literal["Pod", "PersistentVolumeClaim", "Service", "PodDisruptionBudget",
 
 @dataclass(frozen=True, kw_only=True)
 class Create:
-    """Make an object that does not exist."""
+    """Make an object that does not exist. ``serves``: its template has served before, and is not judged anew."""
 
     kind: Kind
     name: str
     manifest: Manifest
+    serves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,11 @@ class Choice:
         self.group = group
         self.node_set = spec.name
         self._spec = spec
+        self._kept = {
+            each.metadata.labels.get(common.LABEL_REVISION)
+            for each in observed.revisions
+            if _node_set(each) == spec.name
+        }
         self._stable = group.stable
         self._partition = strategy.partition if strategy.type == "RollingUpdate" else 0
         self._refused = bool(observed.templates.get(group.revision))
@@ -80,6 +85,10 @@ class Choice:
         if self._stable is None:
             return self._spec
         return self._stable if ordinal < self._partition or self._room == 0 or self._refused else self._spec
+
+    def serves(self, template: api.NodeSet) -> bool:
+        """Whether the template is one that was kept because it served."""
+        return specs.revision(template) in self._kept
 
     def unproven(self, template: api.NodeSet) -> bool:
         """Whether the API server is to judge the template first, as there is another one that serves."""

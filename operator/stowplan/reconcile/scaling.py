@@ -161,13 +161,14 @@ def _create(  # noqa: PLR0917
     if blocked:
         draft.hold(name, "create the pod", blocked)
         return
+    serves = choice.serves(spec)
     for manifest in wanted:
         claim = existing.get(_name(manifest))
         if claim is None:
-            draft.do(Create(kind=CLAIM, name=_name(manifest), manifest=manifest))
+            draft.do(Create(kind=CLAIM, name=_name(manifest), manifest=manifest, serves=serves))
         elif released(claim) and not (member is not None and member.present):
             draft.do(_mark(claim, None, f"{name} is needed again"))
-    draft.do(Create(kind="Pod", name=name, manifest=specs.pod(cluster, spec, ordinal)))
+    draft.do(Create(kind="Pod", name=name, manifest=specs.pod(cluster, spec, ordinal), serves=serves))
     choice.given(spec)
 
 
