@@ -1,7 +1,8 @@
 """What one search for victims costs, by what keeps the pod off its nodes, in one process and without I/O.
 
 `python -m tests.bench preemption`. Every node is full; the pod is more important than most of what runs there. The
-first search also counts the pods by priority, which is kept up to date from then on. All times are of the CPU.
+first search also counts the pods by priority, which is kept up to date from then on. With ``--pods`` so many pods come
+in a row instead (``preemptors``). All times are of the CPU.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from tests.bench import preemptors
 from tests.builders import HOST, ZONE, node, pod, port, selector, spread, term
 from tests.preemption.cluster import Crowd
 
@@ -43,7 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench preemption", description=__doc__)
     parser.add_argument("--nodes", type=int, default=5000, help="how many (default: %(default)s)")
+    parser.add_argument("--pods", type=int, metavar="N", help="so many pods in a row, each of which gets a promise")
     options = parser.parse_args(arguments)
+    if options.pods:
+        preemptors.show(options.nodes, options.pods)
+        return 0
     print(f"{options.nodes:,} nodes, {PODS * options.nodes:,} pods; one search, CPU ms")
     for case in cases():
         first, again, answer = _measure(case, options.nodes)
