@@ -126,8 +126,8 @@ def _carried_out(scheduler: Scheduler, outcome: Unplaced, now: float) -> Iterato
 def _leave(scheduler: Scheduler, promises: list[Promise]) -> int:
     """The victims leave, and whoever may be tried is tried; how many get a node.
 
-    A pod that is too late for its node, as others have come to the zone before it, is promised another one; the last of
-    those do not live to see it.
+    A pod that is too late for its node, as others have come to the zone before it, is promised another one. Some
+    of these still wait when the run ends.
     """
     placed, now = 0, 60.0  # all backoffs are over
     for promise in promises:
