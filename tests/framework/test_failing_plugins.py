@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests import builders
 
 from stowplan.framework import joint
+from stowplan.framework.choice import Decision
 from stowplan.framework.conduct import LIMIT, RETRY_AFTER, Call, Conduct, CutOff, Failed, News, Restored
 from stowplan.framework.plugin import CycleState, Plugin, PreBindWrite, ProvisionClaim, Rows, Scores
-from stowplan.framework.runtime import Decision, Framework
+from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from tests import builders
 
+from stowplan.framework.choice import Decision
 from stowplan.framework.plugin import (
     SKIP,
     CycleState,
@@ -17,7 +18,7 @@ from stowplan.framework.plugin import (
     Scores,
     Skip,
 )
-from stowplan.framework.runtime import Decision, Framework
+from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo

@@ -8,8 +8,9 @@ import numpy as np
 from tests import builders
 from tests.profiles.world import EVERYTHING, policy, spread
 
+from stowplan.framework.choice import Decision
 from stowplan.framework.plugin import CycleState, Rows, Scores
-from stowplan.framework.runtime import Decision, Framework
+from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
 from stowplan.model.pods import PodInfo

@@ -11,8 +11,8 @@ from tests.builders import HOST, POWER, RACK, ZONE, node, snapshot
 from stowplan.api import base
 from stowplan.api.policy import SchedulingPolicy
 from stowplan.api.policy_status import DomainStatus
+from stowplan.framework.choice import Decision
 from stowplan.framework.plugin import CycleState
-from stowplan.framework.runtime import Decision
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model import objects

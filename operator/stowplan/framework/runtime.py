@@ -15,9 +15,9 @@ from typing import cast
 
 import numpy as np
 
+from stowplan.framework import choice, promised
 from stowplan.framework import plugin as plugin_api
-from stowplan.framework import promised
-from stowplan.framework import ties as tie_breaks
+from stowplan.framework.choice import Decision, ScoreTable
 from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, SCORE, Call, Conduct
 from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import (
@@ -37,44 +37,6 @@ from stowplan.framework.remedies import Anything, PluginRemedy, Remedy, UntilItW
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
-    """Where a pod goes and why.
-
-    Attributes:
-        row: row of the chosen node.
-        node: its name.
-        score: its weighted total.
-        runner_up: name and total of the best other node; ("", 0) where there is none.
-        feasible: number of feasible nodes.
-        total: number of nodes.
-        decisive: names of the plugins whose weighted score differs between the two, largest difference first.
-    """
-
-    row: int
-    node: str
-    score: int
-    runner_up: tuple[str, int]
-    feasible: int
-    total: int
-    decisive: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """The scores of the feasible nodes.
-
-    Attributes:
-        rows: intp[feasible].
-        total: int64[feasible], weighted.
-        plugins: plugin name to weight and its int64[feasible] of 0..100; plugins with nothing to say are left out.
-    """
-
-    rows: Rows
-    total: Scores
-    plugins: dict[str, tuple[int, Scores]]
 
 
 @dataclasses.dataclass(slots=True)
@@ -266,7 +228,8 @@ class Framework:
                 left = left & ~_sound(reject, nodes).mask
         except Exception as error:  # what a plugin raises must harm no other
             raise _PluginError(self._failed(each, FILTER, pod, error)) from error
-        self._passed(each, FILTER)
+        if self.conduct.suspects:
+            self._passed(each, FILTER)
         return left
 
     def _verdict_of(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Verdict:
@@ -274,7 +237,8 @@ class Framework:
             rejects = tuple(_sound(reject, nodes) for reject in each.filter(pod, nodes, state))
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             return self._failed(each, FILTER, pod, error)
-        self._passed(each, FILTER)
+        if self.conduct.suspects:
+            self._passed(each, FILTER)
         if each in self._static:  # what does not depend on pods is not for preemption to change
             rejects = tuple(dataclasses.replace(reject, resolution=UNRESOLVABLE) for reject in rejects)
         return Verdict(each.name, rejects=rejects)
@@ -309,7 +273,8 @@ class Framework:
                 raise TypeError(f"pre_filter must return a Refusal, a Reject, SKIP or None, not {answer!r}")
         except Exception as error:  # what a plugin raises must harm no other
             raise _PluginError(self._failed(each, PRE_FILTER, pod, error)) from error
-        self._passed(each, PRE_FILTER)
+        if self.conduct.suspects:
+            self._passed(each, PRE_FILTER)
         return answer
 
     def _static_mask(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
@@ -345,40 +310,9 @@ class Framework:
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             self._failed(each, SCORE, pod, error)
             return None
-        self._passed(each, SCORE)
+        if self.conduct.suspects:
+            self._passed(each, SCORE)
         return scores
-
-    def choose(self, nodes: Snapshot, table: ScoreTable, chance: int) -> Decision:
-        """The best node; ``chance`` (any non-negative integer) picks among equals, as ``framework.ties`` says."""
-        total = table.total
-        best = int(total[total.argmax()])
-        ties = (total == best).nonzero()[0]
-        at = int(ties[tie_breaks.pick(nodes, table.rows[ties], chance)])
-        runner_up = ("", 0)
-        decisive: tuple[str, ...] = ()
-        if len(total) > 1:
-            if len(ties) > 1:
-                second = int(ties[0]) if int(ties[0]) != at else int(ties[1])
-            else:
-                total[at] = -1
-                second = int(total.argmax())
-                total[at] = best
-            runner_up = (nodes.name(int(table.rows[second])), int(total[second]))
-            differences = {
-                name: abs(weight * (int(scores[at]) - int(scores[second])))
-                for name, (weight, scores) in table.plugins.items()
-            }
-            decisive = tuple(sorted((n for n, d in differences.items() if d), key=lambda n: (-differences[n], n)))
-        row = int(table.rows[at])
-        return Decision(
-            row=row,
-            node=nodes.name(row),
-            score=best,
-            runner_up=runner_up,
-            feasible=len(total),
-            total=len(nodes),
-            decisive=decisive,
-        )
 
     def schedule(self, pod: PodInfo, nodes: Snapshot, state: CycleState, chance: int) -> Decision | Diagnosis:
         """Filters, scores and chooses; a Diagnosis where the pod fits nowhere."""
@@ -394,7 +328,7 @@ class Framework:
         start = probe.start()
         table = self.score(pod, nodes, state, rows)
         probe.point("Score", start, ok=True)
-        return self.choose(nodes, table, chance)
+        return choice.choose(nodes, table, chance)
 
     # ------------------------------------------------------------ reserve
 
@@ -408,7 +342,8 @@ class Framework:
             except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
                 self.unreserve(pod, nodes, state)
                 return self._failed(each, RESERVE, pod, error)
-            self._passed(each, RESERVE)
+            if self.conduct.suspects:
+                self._passed(each, RESERVE)
             if isinstance(answer, Refusal):
                 self.unreserve(pod, nodes, state)
                 return Verdict(each.name, refusal=answer)
@@ -431,8 +366,8 @@ class Framework:
         return Verdict(each.name, refusal=Refusal(f"plugin {each.name} failed: {said}"), failed=True)
 
     def _passed(self, each: Plugin, point: str) -> None:
-        if self.conduct.suspects:
-            self.conduct.passed(Call(self.name, each.name, point))
+        """It works: it is no suspect any more."""
+        self.conduct.passed(Call(self.name, each.name, point))
 
     def _held(self) -> Verdict | None:
         """Why all pods wait: a plugin that has to say where they may run is cut off; None where none is."""

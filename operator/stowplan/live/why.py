@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stowplan.framework.runtime import Decision
+from stowplan.framework.choice import Decision
 
 
 class RunnerUp(msgspec.Struct):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from stowplan.framework.choice import Decision
 from stowplan.framework.joint import Problem
 from stowplan.framework.plugin import CycleState, PreBindWrite
-from stowplan.framework.runtime import Decision, Framework
+from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodInfo
 from stowplan.scheduler.groups import Group

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from stowplan.framework.choice import Decision
 from stowplan.framework.plugin import CycleState, Probe
-from stowplan.framework.runtime import Decision, Framework
+from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis, Refusal, Reject, Verdict
 from stowplan.framework.trial import beside
 from stowplan.model.pods import PodClass

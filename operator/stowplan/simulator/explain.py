@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from stowplan.framework import promised
+from stowplan.framework import choice, promised
 from stowplan.framework.plugin import CycleState
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
@@ -87,7 +87,7 @@ def explain(pod: PodInfo, nodes: Snapshot, framework: Framework) -> Explanation:
         )
         for at, row in enumerate(rows.tolist())
     }
-    chosen = framework.choose(nodes, table, 0).node
+    chosen = choice.choose(nodes, table, 0).node
     return Explanation(pod.key, sorted(scores), rejected, None, scores, chosen)
 
 
