@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.builders import HOST, node, pod, selector, snapshot, term
 
 from stowplan.framework import departures
-from stowplan.framework.departures import Named
-from stowplan.framework.nodes import PODS
+from stowplan.framework.departures import Departures, Named
+from stowplan.framework.nodes import PODS, Amounts
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass, PodInfo
 
@@ -99,6 +101,7 @@ class Watched(RuleBasedStateMachine):
     @invariant()
     def as_looked_at_anew(self) -> None:
         self.agrees(self.nodes)
+        assert self.nodes.check() == []
 
     def agrees(self, nodes: Snapshot) -> None:
         for priority in range(5):
@@ -139,6 +142,25 @@ def test_a_pod_does_not_make_room_for_itself() -> None:
     found = nodes.nominations.coming(pod("asks"), nodes)
     assert found is not None
     assert found.freed[PODS].tolist() == [0, -1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda come: come.freed, id="resources"),
+        pytest.param(lambda come: come.count(Of("a"))[None], id="a count"),
+    ],
+)
+def test_a_check_finds_what_is_wrong(wrong: Callable[[Departures], Amounts]) -> None:
+    nodes = snapshot([node("n0")])
+    nodes.put_namespace("default", {"counts": "yes"})
+    nodes.nominations.nominate(pod("p", labels={"app": "a"}), "n0")
+    come = nodes.nominations.coming(pod("asks"), nodes)
+    assert come is not None
+    assert come.count(Of("a")).tolist() == [-1]
+    assert nodes.check() == []
+    wrong(come)[0, 0] += 1
+    assert nodes.check() == ["nominated pods"]
 
 
 @given(st.lists(st.sampled_from(APPS), max_size=40))

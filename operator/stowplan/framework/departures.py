@@ -87,6 +87,14 @@ class Named:
         self._counts.clear()
         self._counts_of.clear()
 
+    def differs(self, other: Named) -> bool:
+        """Whether these are not the same as others of the same nodes."""
+        return (
+            not np.array_equal(self.freed, other.freed)
+            or self._terms != other._terms
+            or any(not np.array_equal(counts, other.count(each)) for each, counts in self._counts.items())
+        )
+
     def _move(self, pod: PodInfo, row: int, sign: int) -> None:
         cls, freed, resources = pod.cls, self.freed, self._nodes.resources
         for name, amount in cls.requests.items():

@@ -63,10 +63,7 @@ class Guests:
 
         To be used before anything is promised or taken back.
         """
-        if self._epoch is not self._nodes.epoch:
-            self._epoch = self._nodes.epoch
-            for level in self._levels.values():
-                level.forget_counts()
+        self._forget_counts()
         found: Departures | None = None
         for priority, level in self._levels.items():
             if priority >= lowest:
@@ -79,6 +76,20 @@ class Guests:
                 others.leaves(each, row)
                 some = True
         return Both(found, others) if found is not None and some else found
+
+    def differs(self, fresh: Guests) -> bool:
+        """Whether it is not what was counted anew, for ``Snapshot.check``."""
+        self._forget_counts()
+        return self._levels.keys() != fresh._levels.keys() or any(
+            level.differs(fresh._levels[priority]) for priority, level in self._levels.items()
+        )
+
+    def _forget_counts(self) -> None:
+        """Where what predicates read besides pods may have changed."""
+        if self._epoch is not self._nodes.epoch:
+            self._epoch = self._nodes.epoch
+            for level in self._levels.values():
+                level.forget_counts()
 
     def _row(self, guest: PodInfo) -> int | None:
         """None also where the rows are others by now: nothing of this is used any more then."""

@@ -96,7 +96,7 @@ class Nominations:
         if not self._on:
             return None
         if self._guests is None or not self._guests.fits(nodes):
-            self._guests = Guests(nodes, (each for guests in self._on.values() for each in guests.values()))
+            self._guests = self._counted(nodes)
         others = self._all.keys() & nodes.pods.keys()
         if pod.uid in self._all:
             others.add(pod.uid)
@@ -113,10 +113,17 @@ class Nominations:
             if found:
                 yield row, found
 
+    def differs(self, nodes: Snapshot) -> bool:
+        """Whether what is kept is not what was counted anew, for ``Snapshot.check``."""
+        return self._guests is not None and self._guests.fits(nodes) and self._guests.differs(self._counted(nodes))
+
     def lower(self, priority: int, node: str) -> list[PodInfo]:
         """The pods of a lower priority that are nominated to a node."""
         found = (self._all[uid].pod for uid in self._on.get(node, ()))
         return [each for each in found if each.priority < priority]
+
+    def _counted(self, nodes: Snapshot) -> Guests:
+        return Guests(nodes, (each for guests in self._on.values() for each in guests.values()))
 
     def _put(self, pod: PodInfo, node: str, shown: str) -> None:
         self.remove(pod.uid)

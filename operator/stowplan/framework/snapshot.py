@@ -318,6 +318,8 @@ class Snapshot(NodeTable):
             wrong.append("priorities")
         if self._priorities is not None and self._priorities.differs(self, fresh.priorities(), fresh):
             wrong.append("requests by priority")
+        if self.nominations.differs(self):
+            wrong.append("nominated pods")
         return wrong
 
     # ------------------------------------------------------------ inside
