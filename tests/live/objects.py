@@ -143,7 +143,7 @@ async def all_bound(api: Api, namespace: str, count: int, *, within: float = PAT
     return await wait_until(look, what=f"{count} bound pods in {namespace}", within=within)
 
 
-async def unschedulable(api: Api, namespace: str, name: str, *, saying: str = "") -> str:
+async def unschedulable(api: Api, namespace: str, name: str, *, saying: str = "", reason: str = "Unschedulable") -> str:
     """Why the pod waits, as its condition says, once it says so (and contains `saying`)."""
 
     def waits(each: Manifest) -> bool:
@@ -151,7 +151,7 @@ async def unschedulable(api: Api, namespace: str, name: str, *, saying: str = ""
 
     found = await api.wait(pod_path(namespace, name), waits, within=PATIENCE)
     scheduled = _scheduled(found)
-    assert scheduled["reason"] == "Unschedulable"
+    assert scheduled["reason"] == reason
     message: str = scheduled["message"]
     return message
 

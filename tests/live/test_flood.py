@@ -11,7 +11,7 @@ from tests.controlplane.plane import ControlPlane
 from tests.live import objects
 
 from stowplan.kube import config, events, session
-from stowplan.live.reporter import Reporter
+from stowplan.live.reporter import UNSCHEDULABLE, Reporter
 from stowplan.model import objects as model
 from stowplan.model.pods import Interner
 
@@ -54,7 +54,7 @@ async def test_while_binds_wait_promised_nodes_are_written_first_and_in_the_end_
         silent = events.Recorder(ours, controller="test", instance="test", busy=lambda: False)
         reporter = Reporter(ours, silent, busy=lambda: True)
         for pod in pods:
-            reporter.failed(pod, "no room", nominated="n1" if pod.name == "promised" else None)
+            reporter.failed(pod, "no room", reason=UNSCHEDULABLE, nominated="n1" if pod.name == "promised" else None)
         writing = asyncio.create_task(reporter.run())
         try:
             for name in names:

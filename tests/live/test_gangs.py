@@ -211,7 +211,7 @@ async def test_where_a_later_bind_is_refused_its_room_is_held_for_a_few_tries(
     async with denied(api, namespace, "p2"):
         for name in ("p0", "p1", "p2"):
             await api.create(member(namespace, name))
-        await objects.unschedulable(api, namespace, "p2", saying="not this one")
+        await objects.unschedulable(api, namespace, "p2", saying="not this one", reason="SchedulerError")
         assert await bound_names(api, namespace) == {"p0", "p1"}
         assert len(stowplan.said("bind of a gang tried again", pod=f"{namespace}/p2")) == BIND_AGAIN
     await objects.all_bound(api, namespace, 3)

@@ -135,7 +135,7 @@ async def test_a_rule_that_fails_loses_no_pod_and_is_cut_off(
 ) -> None:
     for number in range(LIMIT + 2):
         await api.create(objects.pod(namespace, f"p{number}", scheduler=f"{name}-strict"))
-    message = await objects.unschedulable(api, namespace, "p0")
+    message = await objects.unschedulable(api, namespace, "p0", reason="SchedulerError")
     assert "plugin Broken" in message
     assert "LookupError: no such thing" in message
     said = await asyncio.to_thread(replica.wait_said, "plugin cut off")
@@ -143,7 +143,7 @@ async def test_a_rule_that_fails_loses_no_pod_and_is_cut_off(
     assert len(replica.said("plugin failed", profile=f"{name}-strict")) == 1, "once, not for each pod"
     assert replica.metric("stowplan_plugin_cut_off", plugin="Broken", profile=f"{name}-strict") == 1
     assert replica.metric("stowplan_plugin_errors_total", plugin="Broken", extension_point="Filter") >= LIMIT
-    last = await objects.unschedulable(api, namespace, f"p{LIMIT + 1}")
+    last = await objects.unschedulable(api, namespace, f"p{LIMIT + 1}", reason="SchedulerError")
     assert "plugin Broken" in last
 
     await api.create(objects.pod(namespace, "other", scheduler=f"{name}-plain"))

@@ -77,19 +77,13 @@ async def test_a_node_gets_more_to_offer(api: Api, namespace: str, own_node: Own
 
 async def test_a_kubelet_comes_back_that_can_do_more(api: Api, namespace: str, own_node: OwnNode) -> None:
     name = await own_node("n")
-    path, cordoned = f"/api/v1/nodes/{name}", {"spec": {"unschedulable": True}}
     rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
     container = {"name": "main", "image": "example.com/none", "restartPolicy": "Never", "restartPolicyRules": [rule]}
     spec: dict[str, Any] = {"nodeSelector": {objects.OWN: namespace}, "containers": [container]}
-
-    async def change() -> None:
-        await api.patch(path, cordoned)
-        features = {"declaredFeatures": ["RestartAllContainersOnContainerExits"]}
-        await api.patch(f"{path}/status", {"status": features})
-        await api.patch(path, {"spec": {"unschedulable": None}})
-
+    features = {"status": {"declaredFeatures": ["RestartAllContainersOnContainerExits"]}}
     await waits_then_fits(
-        api, namespace, spec, saying="1 node(s) didn't match Pod's required features", change=change
+        api, namespace, spec, saying="1 node(s) didn't match Pod's required features",
+        change=lambda: api.patch(f"/api/v1/nodes/{name}/status", features),
     )  # fmt: skip
 
 

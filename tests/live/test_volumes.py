@@ -164,7 +164,7 @@ async def test_a_volume_that_does_not_come_in_time_is_given_back_and_tried_again
             break
     assert [each for each in history if each is not None]
 
-    await objects.unschedulable(api, namespace, "db", saying="no volume within 2 s")
+    await objects.unschedulable(api, namespace, "db", saying="no volume within 2 s", reason="SchedulerError")
     pod = await objects.bound(api, namespace, "db")
     assert where(await volume_of(api, namespace, "data")) == (HOSTNAME, [pod["spec"]["nodeName"]])
     await nothing_left(api, replica)

@@ -104,9 +104,7 @@ def test_what_a_node_declares_follows_its_kubelet() -> None:
     upgraded = node("second", features=[RESTARTS])
     nodes.put_node(upgraded)
     assert rejected(plugin, RESTARTING, nodes) == {}
-    ready = Happening(
-        ClusterEvent.NODE_TAINTS, node("second", taints=["not-ready:NoSchedule"]), upgraded, node="second"
-    )
+    ready = Happening(ClusterEvent.NODE_FEATURES, node("second"), upgraded, node="second")
     assert plugin.may_help(RESTARTING, ready, nodes)
     nodes.put_node(node("second"))
     assert rejected(plugin, RESTARTING, nodes).keys() == {"second"}

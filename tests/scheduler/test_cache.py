@@ -120,6 +120,8 @@ def test_a_heartbeat_is_no_event() -> None:
     assert kinds(cache.put_node(builders.node("n1", cpu="64", zone="b", taints=["a:NoSchedule"]))) == [
         ClusterEvent.NODE_TAINTS
     ]
+    more = builders.node("n1", cpu="64", zone="b", taints=["a:NoSchedule"], features=["Restarts"])
+    assert kinds(cache.put_node(more)) == [ClusterEvent.NODE_FEATURES]
 
 
 NODES = st.sampled_from(["n1", "n2", "n3"])

@@ -31,6 +31,7 @@ class ClusterEvent(enum.Enum):
     NODE_ALLOCATABLE = "NodeAllocatableUpdate"
     NODE_LABELS = "NodeLabelUpdate"
     NODE_TAINTS = "NodeTaintUpdate"
+    NODE_FEATURES = "NodeDeclaredFeatureUpdate"
     POD_PENDING = "UnscheduledPodAdd"
     POD_ADDED = "AssignedPodAdd"
     POD_REMOVED = "AssignedPodDelete"

@@ -24,7 +24,7 @@ from stowplan.live.evictor import Evictor
 from stowplan.live.feed import Feed
 from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
-from stowplan.live.reporter import Reporter, reference
+from stowplan.live.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Reporter, reference
 from stowplan.scheduler.cycle import Batch, Placed, Question, Unplaced
 from stowplan.scheduler.groups import Group
 from stowplan.scheduler.promises import UNDER_WAY
@@ -210,9 +210,11 @@ class SchedulingLoop:
             self._evictor.evict(outcome.pod, promise)
         if not outcome.repeated:
             log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
-        self._reporter.failed(outcome.pod, message, nominated=None if promise is None else promise.node)
+        failed = outcome.diagnosis.failed  # a plugin did: no node is to blame
+        reason = SCHEDULER_ERROR if failed else UNSCHEDULABLE
+        self._reporter.failed(outcome.pod, message, reason=reason, nominated=None if promise is None else promise.node)
         self._board.sleeps(outcome.pod)
-        self._observer.attempt("unschedulable", outcome.framework.name, self._clock() - started)
+        self._observer.attempt("error" if failed else "unschedulable", outcome.framework.name, self._clock() - started)
 
     # ------------------------------------------------------------ carry out
 
@@ -225,12 +227,12 @@ class SchedulingLoop:
                 flying = False
                 self._preparing[pod.uid] = placed, permit
                 self._wake.set()
-            refused = await self._prebinder.run(placed, permit) if placed.writes else None
-            refused = await permit.ready(pod.uid, refused)
+            unprepared = await self._prebinder.run(placed, permit) if placed.writes else None
+            refused = await permit.ready(pod.uid, unprepared)
             self._preparing.pop(pod.uid, None)
             if refused is not None:
                 failure = refused
-                self._undo(placed, refused, started)
+                self._undo(placed, refused, started, reason=UNSCHEDULABLE if unprepared is None else SCHEDULER_ERROR)
                 return
             if not flying:
                 self.in_flight += 1
@@ -290,9 +292,9 @@ class SchedulingLoop:
                 log.info("placement dropped", pod=pod.key, node=node, because=type(outcome).__name__)
                 self._scheduler.undo(placed, now, retry=False)
             case binder.Refused(message):
-                self._undo(placed, message, started)
+                self._undo(placed, message, started, reason=SCHEDULER_ERROR)
 
-    def _undo(self, placed: Placed, message: str, started: float) -> None:
+    def _undo(self, placed: Placed, message: str, started: float, *, reason: str) -> None:
         now = self._clock()
         log.warning("not bound", pod=placed.pod.key, node=placed.decision.node, reason=message)
         newest = self._feed.waiting.get(placed.pod.uid)
@@ -300,5 +302,5 @@ class SchedulingLoop:
         if newest is not None:
             self._scheduler.queue.put(newest, now)  # it may have been changed while it was in flight
             self._board.waits(newest)
-            self._reporter.failed(newest, message)
+            self._reporter.failed(newest, message, reason=reason)
         self._observer.attempt("error", placed.framework.name, now - started)

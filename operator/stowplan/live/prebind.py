@@ -123,14 +123,14 @@ class PreBinder:
         catalog = self._nodes.volumes
         claim = catalog.claims.get(write.claim)
         if claim is None:
-            raise errors.NotFound(404, "NotFound", f'persistentvolumeclaim "{write.claim}" not found')
+            raise errors.NotFound(404, "NotFound", f'persistentvolumeclaims "{write.claim}" not found')
         match write:
             case ProvisionClaim():
                 answer: objects.KubeObject = await writes.select_node(self._api, claim, write.node)
             case BindVolume():
                 volume = catalog.volumes.get(write.volume)
                 if volume is None:
-                    raise errors.NotFound(404, "NotFound", f'persistentvolume "{write.volume}" not found')
+                    raise errors.NotFound(404, "NotFound", f'persistentvolumes "{write.volume}" not found')
                 answer = await writes.reserve_volume(self._api, volume, claim)
         return Written(write, answer.metadata.resource_version)
 

@@ -22,6 +22,11 @@ from stowplan.model.pods import PodInfo
 
 log = structlog.get_logger(__name__)
 
+UNSCHEDULABLE: Final = "Unschedulable"
+SCHEDULER_ERROR: Final = "SchedulerError"
+"""Reasons of the condition: no node is good enough, so that more of them would help (an autoscaler adds some), or
+something went wrong. Source: kubernetes v1.36.3 ``pkg/scheduler/schedule_one.go`` (``handleSchedulingFailure``).
+"""
 PAUSE: Final = 0.02
 """Seconds between two conditions, and between two looks of the workers that rest, while binds wait."""
 
@@ -31,13 +36,13 @@ def reference(pod: PodInfo, *, nominated: str = "") -> objects.Pod:
     meta = objects.ObjectMeta(namespace=pod.namespace, name=pod.name, uid=pod.uid, generation=pod.generation)
     conditions = []
     if pod.scheduled_message:
-        conditions.append(_unschedulable(pod.scheduled_message))
+        conditions.append(_unscheduled(UNSCHEDULABLE, pod.scheduled_message))
     status = objects.PodStatus(conditions=conditions, nominated_node_name=nominated)
     return objects.Pod(metadata=meta, spec=objects.PodSpec(scheduler_name=pod.scheduler_name), status=status)
 
 
-def _unschedulable(message: str) -> objects.PodCondition:
-    return objects.PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
+def _unscheduled(reason: str, message: str) -> objects.PodCondition:
+    return objects.PodCondition(type="PodScheduled", status="False", reason=reason, message=message)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class _Finding:
     """Attributes: nominated: the node that is promised to the pod, "" for none any more; None leaves that alone."""
 
     pod: PodInfo
+    reason: str
     message: str
     nominated: str | None
 
@@ -75,12 +81,13 @@ class Reporter:
         self._take(pod.uid)
         self._recorder.scheduled(reference(pod), node)
 
-    def failed(self, pod: PodInfo, message: str, *, nominated: str | None = None) -> None:
+    def failed(self, pod: PodInfo, message: str, *, reason: str, nominated: str | None = None) -> None:
         """The pod fits nowhere, or could not be bound.
 
         Args:
             pod: the pod.
             message: why.
+            reason: ``UNSCHEDULABLE`` or ``SCHEDULER_ERROR``.
             nominated: the node that is promised to it from now on, "" for none any more; None where nothing changes.
         """
         self._recorder.failed_scheduling(reference(pod), message)
@@ -90,10 +97,10 @@ class Reporter:
         if known is not None and nominated is None:
             nominated = known.nominated
         if nominated is None:
-            self._findings[pod.uid] = _Finding(pod, message, None)
+            self._findings[pod.uid] = _Finding(pod, reason, message, None)
         else:
             self._findings.pop(pod.uid, None)
-            self._promised[pod.uid] = _Finding(pod, message, nominated)
+            self._promised[pod.uid] = _Finding(pod, reason, message, nominated)
         if known is None:
             self._ready.release()
 
@@ -123,7 +130,7 @@ class Reporter:
                 await writes.patch_pod_status(
                     self._api,
                     reference(finding.pod, nominated="" if finding.nominated else "?"),  # whatever it shows now
-                    condition=_unschedulable(finding.message),
+                    condition=_unscheduled(finding.reason, finding.message),
                     nominated=finding.nominated,
                 )
                 finding.pod.scheduled_message = finding.message

@@ -17,7 +17,7 @@ class NodeDeclaredFeatures:
 
     name = "NodeDeclaredFeatures"
     alone = True
-    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS, ClusterEvent.NODE_ALLOCATABLE})
+    requeue_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_FEATURES})
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Skip | None:
         """Steps aside where the pod uses nothing special, as nearly every pod."""
@@ -34,9 +34,6 @@ class NodeDeclaredFeatures:
         return pod.cls.features
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
-        """Whether the node has all of it now.
-
-        There is no event of its own for that: it changes when a kubelet starts anew, with the taints of its node.
-        """
+        """Whether the node has all of it now."""
         _, new = event.of(objects.Node)
         return new is not None and pod.cls.features.issubset(new.status.declared_features)

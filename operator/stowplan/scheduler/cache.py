@@ -146,6 +146,8 @@ class ClusterCache:
             self._homes.nodes_changed()
         if old.spec.taints != node.spec.taints or old.spec.unschedulable != node.spec.unschedulable:
             kinds.append(ClusterEvent.NODE_TAINTS)
+        if old.status.declared_features != node.status.declared_features:
+            kinds.append(ClusterEvent.NODE_FEATURES)
         return tuple(Happening(kind, old, node, node=name) for kind in kinds)
 
     def remove_node(self, name: str) -> Events:
