@@ -153,12 +153,12 @@ Examples:
 def plan(**flags: Any) -> None:
     """Where all pending pods would go, in queue order, each placed before the next. Nothing is written.
 
-    The exit code is 1 where a pod fits nowhere.
+    The exit code is 1 where a pod fits nowhere, or a Required rule of a policy would be broken with all of them placed.
     """
     with _progress() as told:
         answer = _run(judge.plan(_question(flags, told)))
-    _print(flags["output"], data=msgspec.to_builtins(answer), text=lambda wide: answer.text(wide=wide))
-    if answer.unschedulable:
+    _print(flags["output"], data=msgspec.to_builtins(answer.document()), text=lambda wide: answer.text(wide=wide))
+    if answer.unschedulable or answer.broken:
         sys.exit(EXIT_NO)
 
 

@@ -112,17 +112,21 @@ def test_a_gated_pod_is_not_planned(invoke: Invoke, write: Write) -> None:
     assert "example.com/quota" in one["reason"]
 
 
-def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
-    policy = {
+def over_zones(enforcement: str) -> Manifest:
+    return {
         "apiVersion": "stowplan.dev/v1alpha1",
         "kind": "SchedulingPolicy",
         "metadata": {"name": "ha", "namespace": "shop"},
         "spec": {
             "selector": {"matchLabels": {"app": "db"}},
             "failureDomains": [{"name": "zone", "topologyKey": ZONE}],
-            "spread": [{"name": "over-zones", "domain": "zone", "maxSkew": 1, "enforcement": "Required"}],
+            "spread": [{"name": "over-zones", "domain": "zone", "maxSkew": 1, "enforcement": enforcement}],
         },
     }
+
+
+def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
+    policy = over_zones("Required")
     pods = [objects.pod("shop", f"db-{number}", labels={"app": "db"}) for number in range(4)]
     nodes = [objects.node(f"{zone}1", own="x", zone=zone) for zone in "abc"]
     done = invoke("plan", "-f", write("cluster.yaml", policy, *nodes, *pods), "-o", "json")
@@ -131,6 +135,26 @@ def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
     assert set(row) == {"rule", "group", "domain", "counts", "skew"}
     assert (row["rule"], row["domain"], row["skew"]) == ("over-zones", "zone", 1)
     assert sorted(row["counts"].values()) == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("enforcement", "status"),
+    [pytest.param("Required", 1, id="required"), pytest.param("Preferred", 0, id="preferred")],
+)
+def test_plan_says_no_where_a_required_rule_stays_broken(
+    invoke: Invoke, write: Write, enforcement: str, status: int
+) -> None:
+    nodes = [objects.node(f"{zone}1", own="x", zone=zone) for zone in "abc"]
+    there = [objects.pod("shop", f"old-{n}", labels={"app": "db"}, nodeName="a1") for n in range(4)]
+    file = write(
+        "cluster.yaml", over_zones(enforcement), *nodes, *there, objects.pod("shop", "new", labels={"app": "db"})
+    )
+    done = invoke("plan", "-f", file)
+    assert done.status == status
+    assert ("4 (violated)" in done.out) == (status == 1)
+    assert set(invoke("plan", "-f", file, "-o", "json").json["domains"][0]) == {
+        "rule", "group", "domain", "counts", "skew",
+    }  # fmt: skip
 
 
 def test_objects_without_a_namespace_are_in_the_same_one(invoke: Invoke, write: Write) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stowplan import errors, profiles
 from stowplan.api import base, cluster, common, policy
+from stowplan.api.policy_status import DomainStatus
 from stowplan.app import arguments
 from stowplan.app.settings import Settings
 from stowplan.kube import config, listing, resources, session
@@ -89,18 +90,31 @@ class DomainRow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer of ``plan``; its fields are the contract's."""
+    """The answer of ``plan``; its fields are the contract's, but for those that only people are told.
+
+    Attributes:
+        placements: in the order of the decisions.
+        unschedulable: the pods that would get no node.
+        domains: where the pods of each rule and group would be.
+        broken: the rows of ``domains``, by their place, whose Required rule would be broken.
+    """
 
     placements: list[planning.Placement]
     unschedulable: list[planning.Unschedulable]
     domains: list[DomainRow]
+    broken: frozenset[int]
+
+    def document(self) -> dict[str, object]:
+        """For machines."""
+        return {"placements": self.placements, "unschedulable": self.unschedulable, "domains": self.domains}
 
     def text(self, *, wide: bool) -> str:
         """For people."""
         rows = [
-            [row.rule, row.group, row.domain, tables.counts(row.counts, wide=wide), str(row.skew)]
-            for row in self.domains
-        ]
+            [row.rule, row.group, row.domain, tables.counts(row.counts, wide=wide),
+             f"{row.skew} (violated)" if at in self.broken else str(row.skew)]
+            for at, row in enumerate(self.domains)
+        ]  # fmt: skip
         return tables.plan(self.placements, self.unschedulable, rows)
 
 
@@ -141,7 +155,10 @@ async def plan(question: Question) -> Plan:
             placements.append(outcome)
         else:
             unschedulable.append(outcome)
-    return Plan(placements, unschedulable, state.domains())
+    domains = state.domains()
+    broken = frozenset(at for at, row in enumerate(domains) if row.violated)
+    rows = [DomainRow(row.rule, row.group, row.domain, dict(row.counts), row.skew) for row in domains]
+    return Plan(placements, unschedulable, rows, broken)
 
 
 class State:
@@ -249,14 +266,10 @@ class State:
         """The pod has a node now."""
         self.board.settled(self._pods[key].uid)
 
-    def domains(self) -> list[DomainRow]:
+    def domains(self) -> list[DomainStatus]:
         """Where the pods of each policy are."""
         nodes = self.board.scheduler.cache.snapshot
-        return [
-            DomainRow(row.rule, row.group, row.domain, dict(row.counts), row.skew)
-            for key in self._keys
-            for row in self.board.policies.report(key, nodes)
-        ]
+        return [row for key in self._keys for row in self.board.policies.report(key, nodes)]
 
 
 def _order(item: objects.KubeObject) -> tuple[bool, str]:
