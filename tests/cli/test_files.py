@@ -112,7 +112,7 @@ def test_a_gated_pod_is_not_planned(invoke: Invoke, write: Write) -> None:
     assert "example.com/quota" in one["reason"]
 
 
-def over_zones(enforcement: str) -> Manifest:
+def over_zones(**rule: object) -> Manifest:
     return {
         "apiVersion": "stowplan.dev/v1alpha1",
         "kind": "SchedulingPolicy",
@@ -120,13 +120,13 @@ def over_zones(enforcement: str) -> Manifest:
         "spec": {
             "selector": {"matchLabels": {"app": "db"}},
             "failureDomains": [{"name": "zone", "topologyKey": ZONE}],
-            "spread": [{"name": "over-zones", "domain": "zone", "maxSkew": 1, "enforcement": enforcement}],
+            "spread": [{"name": "over-zones", "domain": "zone", "maxSkew": 1, **rule}],
         },
     }
 
 
 def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
-    policy = over_zones("Required")
+    policy = over_zones(enforcement="Required")
     pods = [objects.pod("shop", f"db-{number}", labels={"app": "db"}) for number in range(4)]
     nodes = [objects.node(f"{zone}1", own="x", zone=zone) for zone in "abc"]
     done = invoke("plan", "-f", write("cluster.yaml", policy, *nodes, *pods), "-o", "json")
@@ -138,17 +138,18 @@ def test_a_policy_counts_its_domains(invoke: Invoke, write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("enforcement", "status"),
-    [pytest.param("Required", 1, id="required"), pytest.param("Preferred", 0, id="preferred")],
+    ("rule", "status"),
+    [
+        pytest.param({"enforcement": "Required"}, 1, id="required"),
+        pytest.param({"enforcement": "Preferred", "weight": 50}, 0, id="preferred"),
+    ],
 )
 def test_plan_says_no_where_a_required_rule_stays_broken(
-    invoke: Invoke, write: Write, enforcement: str, status: int
+    invoke: Invoke, write: Write, rule: dict[str, object], status: int
 ) -> None:
     nodes = [objects.node(f"{zone}1", own="x", zone=zone) for zone in "abc"]
     there = [objects.pod("shop", f"old-{n}", labels={"app": "db"}, nodeName="a1") for n in range(4)]
-    file = write(
-        "cluster.yaml", over_zones(enforcement), *nodes, *there, objects.pod("shop", "new", labels={"app": "db"})
-    )
+    file = write("cluster.yaml", over_zones(**rule), *nodes, *there, objects.pod("shop", "new", labels={"app": "db"}))
     done = invoke("plan", "-f", file)
     assert done.status == status
     assert ("4 (violated)" in done.out) == (status == 1)
