@@ -148,12 +148,18 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.remove_node(name)
         self.nodes.pop(name, None)
 
-    @rule(name=PODS, node=NODES, labels=LABELS, cpu=st.sampled_from(["1", "2"]), terminating=st.booleans())
-    def bound(self, name: str, node: str, labels: dict[str, str], cpu: str, terminating: bool) -> None:
+    @rule(
+        name=PODS, node=NODES, labels=LABELS, cpu=st.sampled_from(["1", "2"]), terminating=st.booleans(),
+        priority=st.sampled_from([0, 7]),
+    )  # fmt: skip
+    def bound(
+        self, *, name: str, node: str, labels: dict[str, str], cpu: str, terminating: bool, priority: int
+    ) -> None:  # fmt: skip
         anti = [builders.term(builders.ZONE, builders.selector(labels))] if labels else []
         pod = builders.pod(
-            name, on=node, labels=labels, cpu=cpu, terminating=terminating, anti_affinity=anti, claims=["c"]
-        )
+            name, on=node, labels=labels, cpu=cpu, terminating=terminating, anti_affinity=anti, claims=["c"],
+            priority=priority,
+        )  # fmt: skip
         self.cache.put_pod(pod)
         self.where[name] = (node, cpu)
 

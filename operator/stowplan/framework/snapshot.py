@@ -198,7 +198,7 @@ class Snapshot(NodeTable):
         return pod
 
     def replace_pod(self, pod: PodInfo) -> None:
-        """Takes over a newer PodInfo of a counted pod: same node, claims and requests.
+        """Takes over a newer PodInfo of a counted pod: same node, claims, requests and priority.
 
         Its class may be another one: the API server adds labels of the node to every pod that is bound. As what is
         left of the node stays the same, nothing that is kept about it has to be worked out anew.

@@ -98,7 +98,7 @@ class ClusterCache:
         confirmed = pod.uid in self._assumed
         self._assumed.discard(pod.uid)
         stays = old.node_name == pod.node_name
-        if stays and old.claims == pod.claims and _ask_alike(old.cls, pod.cls):
+        if stays and old.claims == pod.claims and _take_alike(old, pod):
             self.snapshot.replace_pod(pod)
         else:
             self.snapshot.remove_pod(pod.uid)
@@ -204,9 +204,11 @@ def _stored(item: StorageObject, old: StorageObject | None, new: StorageObject |
     return Happening(_STORAGE_KINDS[type(item)], old, new, node=node)
 
 
-def _ask_alike(old: PodClass, new: PodClass) -> bool:
-    """Whether the pods of two classes take the same from a node."""
-    return old is new or (old.requests == new.requests and old.nonzero == new.nonzero)
+def _take_alike(old: PodInfo, new: PodInfo) -> bool:
+    """Whether the two take the same from a node, and may be evicted by the same pods."""
+    before, after = old.cls, new.cls
+    same = before is after or (before.requests == after.requests and before.nonzero == after.nonzero)
+    return same and old.priority == new.priority
 
 
 def _pod_events(old: PodInfo, new: PodInfo) -> Events:
