@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -244,7 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "stowplan"
         _fail(Exception(f"{error.format_message().rstrip('.')}; see {where} --help"), EXIT_USAGE)
-    except (errors.ApiUnreachable, errors.ApiError) as error:
+    except errors.ApiError as error:
+        if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            _fail(Exception(f"{error}; check the credentials that were given, and their rights"), EXIT_USAGE)
+        _fail(error, EXIT_UNREACHABLE)
+    except errors.ApiUnreachable as error:
         _fail(error, EXIT_UNREACHABLE)
     except (errors.UsageError, errors.InvalidObject) as error:
         _fail(error, EXIT_USAGE)

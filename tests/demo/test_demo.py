@@ -87,7 +87,7 @@ def test_the_demo_places_everything_can_be_tried_out_and_leaves_nothing(tmp_path
         "schedulingpolicy.stowplan.dev/search-ha",
         "statefulcluster.stowplan.dev/search",
         "PlacementSatisfied",
-        "NODE TOTAL TaintToleration",  # of stowplan explain
+        "NODE TOTAL NodeResourcesFit NodeResourcesBalancedAllocation StorageMedia",  # of stowplan explain
         "╭ zone a",
         "ok one-per-host no two share a host",
         "ok sets-over-zones master 1+1+1, data 2+2+2, ingest 1+1+0 per zone",

@@ -182,5 +182,5 @@ def test_an_account_without_rights_is_told_so(control_plane: ControlPlane, relea
     file = tmp_path / "kubeconfig"
     file.write_text(json.dumps(content))
     done = run("run", "--metrics-address=127.0.0.1:0", "--kubeconfig", str(file))
-    assert done.status == 1
-    assert done.errors == ["error: Unauthorized"]
+    assert done.status == 2
+    assert done.errors == ["error: Unauthorized; check the credentials that were given, and their rights"]

@@ -245,6 +245,7 @@ async def test_a_volume_that_is_deleted_between_the_decision_and_the_bind(
     first, second = (disk(f"disk-{number}-{namespace[-6:]}", node, disks, "5Gi") for number in (1, 2))
     await api.create(first)
     await api.create(objects.claim(namespace, "data", disks))
+    await api.wait(path_of(first), lambda each: each["status"].get("phase") == "Available")
     control_plane.kill("kube-controller-manager")
     try:
         await api.create(here(namespace, "db", cpu="1500m", claims=("data",)))

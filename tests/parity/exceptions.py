@@ -36,7 +36,9 @@ EXCEPTIONS: Final = {
 
 _UNREADABLE_ERROR = 'running PreScore plugin "NodeAffinity": '
 
-_FROM_BINDING_ON = frozenset({"VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity"})
+_FROM_BINDING_ON = frozenset(
+    {"VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity", "NodeDeclaredFeatures"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
