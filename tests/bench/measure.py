@@ -30,6 +30,7 @@ from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Layout
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import Process
+from tests.controlplane.sockets import Sockets
 
 from stowplan.kube import config
 from stowplan.model import objects
@@ -285,7 +286,8 @@ async def connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]
     cluster = await config.load(kubeconfig=str(plane.kubeconfig), context=None)
     headers = {"Authorization": cluster.credentials.header() or "", "Accept-Encoding": "identity"}
     tls: ssl.SSLContext | bool = cluster.tls or True
-    connector = aiohttp.TCPConnector(ssl=tls)
+    sockets = Sockets()
+    connector = aiohttp.TCPConnector(ssl=tls, socket_factory=sockets.make)
     timeout = aiohttp.ClientTimeout(total=None, connect=10)
     try:
         async with aiohttp.ClientSession(
@@ -294,6 +296,8 @@ async def connected(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]
             yield http
     except aiohttp.ClientError as error:
         raise ControlPlaneError(f"the API server gave no answer to the benchmark: {error}") from error
+    finally:
+        await sockets.gone()
 
 
 async def placements_of(http: aiohttp.ClientSession, workload: Workload) -> dict[str, str]:

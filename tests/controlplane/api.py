@@ -7,9 +7,7 @@ Kubernetes API (`/api/v1/namespaces/x/pods/y`); `path_of` makes them from a mani
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
@@ -18,6 +16,7 @@ from typing import TypeVar
 import aiohttp
 from tests.controlplane.errors import ControlPlaneError
 from tests.controlplane.nodes import Manifest
+from tests.controlplane.sockets import Sockets
 
 T = TypeVar("T")
 
@@ -48,11 +47,11 @@ class Api:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._sockets: list[socket.socket] = []
+        self._sockets = Sockets()
 
     async def __aenter__(self) -> Api:
         connector = aiohttp.TCPConnector(
-            ssl=ssl.create_default_context(cadata=self._ca), limit=self._connections, socket_factory=self._socket
+            ssl=ssl.create_default_context(cadata=self._ca), limit=self._connections, socket_factory=self._sockets.make
         )
         self._session = aiohttp.ClientSession(
             self._server, connector=connector, headers=self._headers, timeout=aiohttp.ClientTimeout(total=30)
@@ -62,23 +61,10 @@ class Api:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Return when no socket is left.
-
-        aiohttp does not wait for a connection that it has cast off (that of a watch which was broken off) while TLS
-        says goodbye on it. When the loop of a test is gone by then, that is told in whatever test runs next.
-        """
+        """Return when no socket is left."""
         if self._session is not None:
             await self._session.close()
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        while any(each.fileno() != -1 for each in self._sockets):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
-
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, _ = address
-        self._sockets.append(socket.socket(family, kind, protocol))
-        return self._sockets[-1]
+        await self._sockets.gone()
 
     async def request(
         self, method: str, path: str, body: Manifest | list[Manifest] | None = None, *,
