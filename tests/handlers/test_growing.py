@@ -47,6 +47,13 @@ async def zones(bench: Bench) -> dict[str, str]:
     return {each["metadata"]["name"]: bench.world.nodes[each["spec"]["nodeName"]].labels[ZONE] for each in pods}
 
 
+def volumes(found: Manifest) -> str:
+    """The reason of the condition VolumesReady."""
+    (one,) = (each for each in found["status"]["conditions"] if each["type"] == "VolumesReady")
+    reason: str = one["reason"]
+    return reason
+
+
 async def test_members_stop_one_after_the_other_so_that_their_volumes_grow(bench: Bench, storage_class: str) -> None:
     await bench.create(sized(storage_class, "1Gi"))
     await bench.settle()
@@ -54,13 +61,15 @@ async def test_members_stop_one_after_the_other_so_that_their_volumes_grow(bench
     assert set(before.values()) == {"a", "b", "c"}
     async with resizing(bench.api, bench.namespace) as resizer, at_least(bench.api, bench.namespace, 2):
         await bench.change(nodeSets=[sized(storage_class, "2Gi")])
-        await bench.until(lambda it: len(resizer.grown) == 3 and it["status"]["summary"]["ready"] == "3/3")
-        found = await bench.settle()
+        await bench.until(
+            lambda it: (
+                len(resizer.grown) == 3 and it["status"]["summary"]["ready"] == "3/3" and volumes(it) == "AllBound"
+            )
+        )
+        await bench.settle()
     assert sorted(resizer.refused) == sorted(resizer.grown) == sorted(claims)
     assert await zones(bench) == before, "each is where its volume is"
     assert await bench.uids("persistentvolumeclaims") == claims
-    (volumes,) = [each for each in found["status"]["conditions"] if each["type"] == "VolumesReady"]
-    assert volumes["reason"] == "AllBound"
     for claim in claims:
         kept = await bench.api.get(bench.of("persistentvolumeclaims", claim))
         assert kept["status"]["capacity"]["storage"] == "2Gi"

@@ -80,12 +80,20 @@ class PolicyController:
         self._on_change = on_change
         self._resync = resync
         self._in_force: tuple[dict[str, object], dict[str, object]] = ({}, {})
+        self._turn = asyncio.Lock()  # what was listed before a status was written must not be taken for what is there
         self.policies: dict[str, api.SchedulingPolicy] = {}
         self.clusters: frozenset[str] = frozenset()
 
     async def refresh(self, key: str) -> float | None:
         """List both kinds, and put the policies in force if anything is different from last time."""
         del key
+        async with self._turn:
+            changed = await self._refresh()
+        self._on_change(changed[0], changed[1])
+        return self._resync
+
+    async def _refresh(self) -> list[set[str]]:
+        """The keys of the policies and of the clusters that are new, changed or gone."""
         policies, clusters = await asyncio.gather(
             self._list(POLICIES.path(), api.SchedulingPolicy, api.KIND),
             self._list(CLUSTERS.path(), cluster_api.StatefulCluster, cluster_api.KIND),
@@ -104,8 +112,7 @@ class PolicyController:
         self.clusters = frozenset(clusters)
         changed = [_difference(old, new) for old, new in zip(self._in_force, in_force, strict=True)]
         self._in_force = in_force
-        self._on_change(changed[0], changed[1])
-        return self._resync
+        return changed
 
     async def _list(self, path: str, model: type[M], kind: str) -> dict[str, M]:
         answer = await self._api.get(path, _List)
@@ -121,6 +128,10 @@ class PolicyController:
 
     async def tell(self, key: str) -> float | None:
         """Write the status of one policy, if it says something new."""
+        async with self._turn:
+            return await self._tell(key)
+
+    async def _tell(self, key: str) -> float | None:
         policy = self.policies.get(key)
         if policy is None:
             return None
@@ -137,10 +148,9 @@ class PolicyController:
         except NotFound:
             return None
         announcing.tell_of_policy(self._recorder, policy, new)
+        self.policies[key] = policy.model_copy(update={"status": new})
         if _broken(policy.status) != _broken(new):
             self._on_change({key}, set())  # its clusters say so, too
-        if self.policies.get(key) is policy:
-            self.policies[key] = policy.model_copy(update={"status": new})
         return self._resync
 
 
