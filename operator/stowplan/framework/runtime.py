@@ -228,8 +228,7 @@ class Framework:
                 left = left & ~_sound(reject, nodes).mask
         except Exception as error:  # what a plugin raises must harm no other
             raise _PluginError(self._failed(each, FILTER, pod, error)) from error
-        if self.conduct.suspects:
-            self._passed(each, FILTER)
+        self._passed(each, FILTER)
         return left
 
     def _verdict_of(self, each: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Verdict:
@@ -237,8 +236,7 @@ class Framework:
             rejects = tuple(_sound(reject, nodes) for reject in each.filter(pod, nodes, state))
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             return self._failed(each, FILTER, pod, error)
-        if self.conduct.suspects:
-            self._passed(each, FILTER)
+        self._passed(each, FILTER)
         if each in self._static:  # what does not depend on pods is not for preemption to change
             rejects = tuple(dataclasses.replace(reject, resolution=UNRESOLVABLE) for reject in rejects)
         return Verdict(each.name, rejects=rejects)
@@ -273,8 +271,7 @@ class Framework:
                 raise TypeError(f"pre_filter must return a Refusal, a Reject, SKIP or None, not {answer!r}")
         except Exception as error:  # what a plugin raises must harm no other
             raise _PluginError(self._failed(each, PRE_FILTER, pod, error)) from error
-        if self.conduct.suspects:
-            self._passed(each, PRE_FILTER)
+        self._passed(each, PRE_FILTER)
         return answer
 
     def _static_mask(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Mask:
@@ -310,8 +307,7 @@ class Framework:
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             self._failed(each, SCORE, pod, error)
             return None
-        if self.conduct.suspects:
-            self._passed(each, SCORE)
+        self._passed(each, SCORE)
         return scores
 
     def schedule(self, pod: PodInfo, nodes: Snapshot, state: CycleState, chance: int) -> Decision | Diagnosis:
@@ -342,8 +338,7 @@ class Framework:
             except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
                 self.unreserve(pod, nodes, state)
                 return self._failed(each, RESERVE, pod, error)
-            if self.conduct.suspects:
-                self._passed(each, RESERVE)
+            self._passed(each, RESERVE)
             if isinstance(answer, Refusal):
                 self.unreserve(pod, nodes, state)
                 return Verdict(each.name, refusal=answer)
@@ -367,7 +362,8 @@ class Framework:
 
     def _passed(self, each: Plugin, point: str) -> None:
         """It works: it is no suspect any more."""
-        self.conduct.passed(Call(self.name, each.name, point))
+        if self.conduct.suspects:
+            self.conduct.passed(Call(self.name, each.name, point))
 
     def _held(self) -> Verdict | None:
         """Why all pods wait: a plugin that has to say where they may run is cut off; None where none is."""
