@@ -8,13 +8,13 @@ the answer must stand (``api.cluster.Drain``).
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from stowplan.api import cluster as api
 from stowplan.api import common
 from stowplan.api.base import seconds
-from stowplan.model import objects
+from stowplan.model import objects, times
 from stowplan.reconcile import specs
 from stowplan.reconcile.actions import AskToDrain, Patch
 from stowplan.reconcile.classify import Member, State
@@ -44,7 +44,7 @@ def holds(member: Member, now: datetime, draft: Draft) -> str:
         return ""
     since = parse_time(pod.metadata.annotations.get(specs.ANNOTATION_DRAINING))
     if since is None:
-        stamp = {specs.ANNOTATION_DRAINING: now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        stamp = {specs.ANNOTATION_DRAINING: times.rfc3339(now.timestamp())}
         draft.do(_annotate(member, pod, {**stamp}, "it is asked to drain before it is removed"))
         return "it is asked to drain first"
     late = (now - since).total_seconds() >= seconds(drain.timeout)

@@ -15,11 +15,11 @@ gives as ``rollout`` restarts it: within the same budget, one after the other.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from stowplan.api import common
-from stowplan.model import quantity
+from stowplan.model import quantity, times
 from stowplan.reconcile.actions import Patch
 from stowplan.reconcile.classify import Group, Member, leaving
 from stowplan.reconcile.observed import Claim, condition, parse_time
@@ -105,7 +105,7 @@ def detached(claims: Iterable[Claim], now: datetime, draft: Draft) -> str:
         since = _since(claim)
         left = DETACHED - (now - since).total_seconds() if since is not None else DETACHED
         if since is None:
-            stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            stamp = times.rfc3339(now.timestamp())
             draft.do(_note(claim, f"{_asked(claim)} {stamp}", "it grows while nobody uses it"))
         if left > 0:
             draft.wake(left)
