@@ -178,6 +178,26 @@ async def test_two_pods_do_not_count_on_the_same_room(
     stowplan.check()
 
 
+async def test_a_preemptor_is_told_once_that_it_fits_nowhere(
+    api: Api, namespace: str, own_node: OwnNode, urgent: str, stowplan: Replica
+) -> None:
+    """It is tried again as soon as the first victim is gone, while others are still being asked to leave."""
+    await own_node("n", cpu="4")
+    for number in range(4):
+        await running(api, namespace, f"low{number}", cpu="1", terminationGracePeriodSeconds=0)
+    high = await api.create(here(namespace, "high", cpu="4", priorityClassName=urgent))
+    await objects.bound(api, namespace, "high")
+    await objects.event(api, high, "Scheduled")
+    said = [
+        (each["note"], each.get("series"))
+        for each in await api.list(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
+        if each["regarding"].get("uid") == high["metadata"]["uid"] and each["reason"] == "FailedScheduling"
+    ]
+    assert len(said) == 1, said
+    assert "waiting for the preemption" not in said[0][0]
+    stowplan.check()
+
+
 async def test_the_room_is_not_given_to_somebody_less_important(
     api: Api, namespace: str, own_node: OwnNode, urgent: str, stowplan: Replica
 ) -> None:

@@ -208,11 +208,13 @@ class SchedulingLoop:
                 "preempting", pod=outcome.pod.key, node=promise.node, victims=[each.key for each in promise.victims]
             )
             self._evictor.evict(outcome.pod, promise)
-        if not outcome.repeated:
-            log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
         failed = outcome.diagnosis.failed  # a plugin did: no node is to blame
-        reason = SCHEDULER_ERROR if failed else UNSCHEDULABLE
-        self._reporter.failed(outcome.pod, message, reason=reason, nominated=None if promise is None else promise.node)
+        if outcome.diagnosis.after != UNDER_WAY:  # else it was told when its victims were asked to leave
+            if not outcome.repeated:
+                log.info("unschedulable", pod=outcome.pod.key, reason=message, attempts=outcome.queued.attempts)
+            reason = SCHEDULER_ERROR if failed else UNSCHEDULABLE
+            nominated = None if promise is None else promise.node
+            self._reporter.failed(outcome.pod, message, reason=reason, nominated=nominated)
         self._board.sleeps(outcome.pod)
         self._observer.attempt("error" if failed else "unschedulable", outcome.framework.name, self._clock() - started)
 
