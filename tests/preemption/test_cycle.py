@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.builders import HOST, claim, node, node_term, pod, raw_pod, storage_class, volume
+from tests.builders import HOST, ZONE, claim, node, node_term, pod, raw_pod, selector, spread, storage_class, volume
 
 from stowplan import profiles
 from stowplan.api import common
@@ -238,3 +238,19 @@ def test_a_place_that_is_kept_for_an_absent_member_is_nobodys_victim() -> None:
     promise = cluster.promise("orders-a-1")
     assert (promise.node, [each.name for each in promise.victims]) == ("n2", ["low"])
     assert cluster.cache.snapshot.check() == []
+
+
+def test_no_plugin_is_blamed_that_is_asked_about_a_preemptor_with_a_claim() -> None:
+    """What a filter has against the nodes as they are is asked of it after its own pre-filter, as in any decision."""
+    labels = {"app": "db"}
+    cluster = Cluster(
+        [node("n1", zone="a", pods=2), node("n2", zone="b", pods=1)],
+        [pod("peer", on="n1", labels=labels, priority=50), job("low", "n1"), job("other", "n2")],
+    )
+    cluster.cache.put_storage(storage_class())
+    cluster.cache.put_storage(volume("v", claimed_by="default/data", labels={ZONE: "b"}))
+    cluster.cache.put_storage(claim("data", volume="v"))
+    cluster.create(pod("urgent", labels=labels, priority=50, claims=["data"], spreads=[spread(ZONE, selector(labels))]))
+    promise = cluster.promise("urgent")
+    assert (promise.node, [each.name for each in promise.victims]) == ("n2", ["other"])
+    assert not cluster.board.conduct.errors

@@ -306,5 +306,6 @@ def test_whoever_sleeps_fits_nowhere(seed: int) -> None:
         except AssertionError as error:
             pytest.fail(f"after step {step} ({walk.said}): {error}")
     assert walk.cache.snapshot.check() == []
+    assert not walk.board.conduct.errors
     assert walk.placed > 20
     assert walk.woken > 20

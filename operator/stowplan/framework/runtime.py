@@ -211,8 +211,18 @@ class Framework:
 
     def objects(self, each: Filter, pod: PodInfo, nodes: Snapshot) -> Mask:
         """bool[node]: the nodes that one of the filters has something against, as they are; all where it fails."""
-        verdict = self._verdict_of(each, pod, nodes, CycleState())
-        against: Mask = np.full(len(nodes), verdict.refusal is not None)
+        state = CycleState()
+        try:
+            answer = self._pre_filter(each, pod, nodes, state) if isinstance(each, PreFilter) else None
+        except _PluginError:
+            answer = Refusal("")
+        against: Mask = np.full(len(nodes), isinstance(answer, Refusal))
+        if answer is plugin_api.SKIP or isinstance(answer, Refusal):
+            return against
+        if isinstance(answer, Reject):
+            against |= answer.mask
+        verdict = self._verdict_of(each, pod, nodes, state)
+        against |= verdict.refusal is not None
         for reject in verdict.rejects:
             against |= reject.mask
         return against
