@@ -46,6 +46,7 @@ class Stopwatch(Probe):
     """
 
     __slots__ = ("spent",)
+    each = True
 
     def __init__(self) -> None:
         self.spent: dict[tuple[str, str], float] = {}

@@ -40,6 +40,8 @@ def scored(plugin: Score, pod: PodInfo, nodes: Snapshot, *, feasible: list[str] 
     scores = plugin.score(pod, nodes, CycleState(), rows)
     if scores is None:
         return None
+    if isinstance(scores, int):
+        return dict.fromkeys(names, scores)
     assert scores.shape == rows.shape
     assert scores.dtype == np.int64
     return {nodes.name(row): score for row, score in zip(rows.tolist(), scores.tolist(), strict=True)}

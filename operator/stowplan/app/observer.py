@@ -31,6 +31,7 @@ class _Plugins(_Points):
     """Times extension points and every plugin."""
 
     __slots__ = ()
+    each = True
 
     def plugin(self, name: str, point: str, start: float) -> None:
         self._measured.plugin(name, point, "Success", self._clock() - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from stowplan.framework import ties
-from stowplan.framework.plugin import Rows, Scores
+from stowplan.framework.scoring import ScoreTable
 from stowplan.framework.snapshot import Snapshot
 
 
@@ -32,43 +32,26 @@ class Decision:
     decisive: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """The scores of the feasible nodes.
-
-    Attributes:
-        rows: intp[feasible].
-        total: int64[feasible], weighted.
-        plugins: plugin name to weight and its int64[feasible] of 0..100; plugins with nothing to say are left out.
-    """
-
-    rows: Rows
-    total: Scores
-    plugins: dict[str, tuple[int, Scores]]
-
-
 def choose(nodes: Snapshot, table: ScoreTable, chance: int) -> Decision:
     """The best node; ``chance`` (any non-negative integer) picks among equals, as ``framework.ties`` says."""
-    total = table.total
-    best = int(total[total.argmax()])
+    rows, total = table.rows, table.total
+    first = int(total.argmax())
+    best = int(total[first])
     equal = (total == best).nonzero()[0]
-    at = int(equal[ties.pick(nodes, table.rows[equal], chance)])
+    at = int(equal[ties.pick(nodes, equal if len(rows) == len(nodes) else rows.take(equal), chance)])
     runner_up = ("", 0)
     decisive: tuple[str, ...] = ()
     if len(total) > 1:
         if len(equal) > 1:
-            second = int(equal[0]) if int(equal[0]) != at else int(equal[1])
+            second = first if first != at else int(equal[1])
         else:
-            total[at] = -1
-            second = int(total.argmax())
-            total[at] = best
-        runner_up = (nodes.name(int(table.rows[second])), int(total[second]))
-        differences = {
-            name: abs(weight * (int(scores[at]) - int(scores[second])))
-            for name, (weight, scores) in table.plugins.items()
-        }
-        decisive = tuple(sorted((n for n, d in differences.items() if d), key=lambda n: (-differences[n], n)))
-    row = int(table.rows[at])
+            others = total.copy()
+            others[at] = -1
+            second = int(others.argmax())
+        runner_up = (nodes.name(int(rows[second])), int(total[second]))
+        differences = table.differences(at, second)
+        decisive = tuple(sorted(differences, key=lambda name: (-differences[name], name)))
+    row = int(rows[at])
     return Decision(
         row=row,
         node=nodes.name(row),

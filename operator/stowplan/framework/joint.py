@@ -284,5 +284,5 @@ def _worth(pod: PodInfo, nodes: Snapshot, framework: Framework, state: CycleStat
     if len(rows):
         table = framework.score(pod, nodes, state, rows)
         most = MAX_SCORE * sum(weight for weight, _ in table.plugins.values())
-        found[rows] = BEST * table.total // max(most, 1)
+        found[rows] = BEST * table.total.astype(np.int64) // max(most, 1)
     return found

@@ -7,6 +7,7 @@ Rows are dense: removing a node moves the last one into its place, so a plugin n
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ _FIXED = ("cpu", "memory", "ephemeral-storage", "pods")
 RowIndex = npt.NDArray[np.intp] | slice
 """Which nodes to compute something for: an index into any array over the nodes."""
 Small = npt.NDArray[np.uint8]
+N = TypeVar("N", bound=np.integer)
 
 _JOURNAL = 1 << 14
 _KEPT = 512
@@ -34,17 +36,20 @@ class _Kept:
     """An array of ``NodeTable.kept``: right for all that stood in the journal before ``seen``.
 
     Attributes:
+        array: the result for all nodes.
+        by_row: the same, with the nodes as the first axis. A view.
         known: results for one node by what its resources look like: nodes of one make with as many pods of one kind
             on them look the same, and a look-up costs a twentieth of working it out for one row.
     """
 
-    __slots__ = ("array", "journal", "known", "seen")
+    __slots__ = ("array", "by_row", "journal", "known", "seen")
 
-    def __init__(self, array: Small, journal: list[int]) -> None:
+    def __init__(self, array: npt.NDArray[np.integer], journal: list[int]) -> None:
         self.array = array
+        self.by_row = array.T
         self.journal = journal
         self.seen = len(journal)
-        self.known: dict[bytes, Small] = {}
+        self.known: dict[bytes, npt.NDArray[np.integer]] = {}
 
 
 class NodeTable:
@@ -64,9 +69,7 @@ class NodeTable:
         self.nodes: list[objects.Node] = []
         self.row_of: dict[str, int] = {}
         self.resources: dict[str, int] = {name: index for index, name in enumerate(_FIXED)}
-        self._allocatable: Amounts = np.zeros((len(_FIXED), 16), dtype=np.int64)
-        self._requested: Amounts = np.zeros((len(_FIXED), 16), dtype=np.int64)
-        self._nonzero: Amounts = np.zeros((2, 16), dtype=np.int64)
+        self._take_amounts(np.zeros((2 * len(_FIXED) + 2, 16), dtype=np.int64))
         self._unschedulable: Mask = np.zeros(16, dtype=np.bool_)
         self._labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[objects.Taint, ...]] = Column(0)
@@ -126,8 +129,7 @@ class NodeTable:
         if index is None:
             index = self.resources[name] = len(self.resources)
             row = np.zeros((1, self.capacity), dtype=np.int64)
-            self._allocatable = np.vstack([self._allocatable, row])
-            self._requested = np.vstack([self._requested, row])
+            self._take_amounts(np.vstack([self._allocatable, row, self._requested, row, self._nonzero]))
         return index
 
     def image(self, name: str) -> Amounts:
@@ -153,10 +155,11 @@ class NodeTable:
         self._images.clear()
         self.images_version += 1
 
-    def kept(self, key: Hashable, compute: Callable[[RowIndex], Small]) -> Small:
-        """uint8[..., node] of what ``compute`` returns, which is called again only for rows that have changed.
+    def kept(self, key: Hashable, compute: Callable[[RowIndex], npt.NDArray[N]]) -> npt.NDArray[N]:
+        """int[..., node] of what ``compute`` returns, which is called again only for rows that have changed.
 
-        Thousands of pods of one class each change one node: what was worked out for the others stays right.
+        Thousands of pods of one class each change one node: what was worked out for the others stays right. Integers
+        that are small, as there are many of these arrays. The array is live: it changes with the next call.
 
         Args:
             key: everything that the result depends on besides the nodes' resources, e.g. ``(self, pod.cls)``.
@@ -172,20 +175,15 @@ class NodeTable:
             entry = self._kept[key] = _Kept(compute(slice(0, len(self.nodes))), journal)
         elif entry.seen < len(journal):
             for row in journal[entry.seen :]:
-                entry.array[..., row] = self._result(entry, row, compute)
+                look = self._amounts[:, row].tobytes()
+                result = entry.known.get(look)
+                if result is None:
+                    if len(entry.known) >= _KNOWN:
+                        entry.known.clear()
+                    result = entry.known[look] = compute(np.array([row], dtype=np.intp))[..., 0]
+                entry.by_row[row] = result
             entry.seen = len(journal)
-        return entry.array
-
-    def _result(self, entry: _Kept, row: int, compute: Callable[[RowIndex], Small]) -> Small:
-        """uint8[...] of what ``compute`` returns for one row."""
-        look = b"".join((self._allocatable[:, row].tobytes(), self._requested[:, row].tobytes(),
-                         self._nonzero[:, row].tobytes()))  # fmt: skip
-        result = entry.known.get(look)
-        if result is None:
-            if len(entry.known) >= _KNOWN:
-                entry.known.clear()
-            result = entry.known[look] = compute(np.array([row], dtype=np.intp))[..., 0]
-        return result
+        return cast("npt.NDArray[N]", entry.array)
 
     def add(self, node: objects.Node) -> int:
         """Appends a node and returns its row. Raises InvalidObject and then changes nothing."""
@@ -216,9 +214,8 @@ class NodeTable:
         last = len(self.nodes) - 1
         del self.row_of[self.nodes[row].metadata.name]
         moved = self.nodes.pop()
-        for column in (self._allocatable, self._requested, self._nonzero):
-            column[:, row] = column[:, last]
-            column[:, last] = 0
+        self._amounts[:, row] = self._amounts[:, last]
+        self._amounts[:, last] = 0
         self._unschedulable[row] = self._unschedulable[last]
         for each in self._labels.values():
             each.put(row, each.at(last))
@@ -285,13 +282,17 @@ class NodeTable:
                 sizes[row] = size
                 self.images_version += 1
 
-    def _grow(self) -> None:
-        def doubled(array: Amounts) -> Amounts:
-            return np.concatenate([array, np.zeros_like(array)], axis=1)
+    def _take_amounts(self, amounts: Amounts) -> None:
+        """Takes int64[2 * resource + 2, node]: allocatable, requested and nonzero, of which views are kept.
 
-        self._allocatable = doubled(self._allocatable)
-        self._requested = doubled(self._requested)
-        self._nonzero = doubled(self._nonzero)
+        One array, so that what a node looks like is one column.
+        """
+        number = len(self.resources)
+        self._amounts = amounts
+        self._allocatable, self._requested, self._nonzero = np.vsplit(amounts, (number, 2 * number))
+
+    def _grow(self) -> None:
+        self._take_amounts(np.concatenate([self._amounts, np.zeros_like(self._amounts)], axis=1))
         self._unschedulable = np.concatenate([self._unschedulable, np.zeros_like(self._unschedulable)])
         for growing in (self._images, self._annotated):
             for name, sizes in growing.items():

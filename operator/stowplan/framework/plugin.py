@@ -38,15 +38,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Hashable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from stowplan.framework import events
+from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Refusal, Reject, Verdict
-from stowplan.model.pods import PodInfo
+from stowplan.model.pods import PodClass, PodInfo
 
 Rows = npt.NDArray[np.intp]
 """intp[feasible]: rows of the feasible nodes, ascending."""
@@ -66,9 +67,14 @@ SKIP = Skip.SKIP
 
 
 class Probe:
-    """Takes the time of extension points and plugins; this one does not. ``live`` brings one that has a clock."""
+    """Takes the time of extension points and plugins; this one does not. ``live`` brings one that has a clock.
+
+    Attributes:
+        each: whether it wants to be told of each plugin.
+    """
 
     __slots__ = ()
+    each: ClassVar[bool] = False
 
     def start(self) -> float:
         """A reading of the clock, to be given back to ``point`` or ``plugin``."""
@@ -78,7 +84,7 @@ class Probe:
         """All plugins of an extension point have run since ``start``; ``ok`` unless they left no node."""
 
     def plugin(self, name: str, point: str, start: float) -> None:
-        """One plugin has run at an extension point since ``start``."""
+        """One plugin has run at an extension point since ``start``; several where their scores are kept together."""
 
 
 SILENT = Probe()
@@ -143,8 +149,31 @@ class Filter(Plugin, Protocol):
 class Score(Plugin, Protocol):
     """Says how good the feasible nodes are."""
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
-        """int64[feasible], each 0 to MAX_SCORE, already normalised; None where all are equal."""
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | int | None:
+        """int64[feasible], each 0 to MAX_SCORE, already normalised; a number for all of them; None for nothing to say.
+
+        Nothing is added then to anybody's sum, and the plugin is in no table.
+        """
+
+
+@runtime_checkable
+class OwnScore(Score, Protocol):
+    """A Score that follows from what the pod asks for and the node's own resources: see ``framework.scoring``.
+
+    ``score`` says the same, of the feasible nodes.
+    """
+
+    def speaks(self, cls: PodClass) -> bool:
+        """Whether there is anything to say about pods that ask for what this class does (``PodClass.ask``)."""
+
+    def score_own(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
+        """uint8[row], each 0 to MAX_SCORE.
+
+        Args:
+            cls: of the pod; nothing but what it asks for may be looked at.
+            nodes: the nodes; nothing but the resources of ``rows`` may be looked at.
+            rows: which nodes.
+        """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import numpy as np
 
 from stowplan.framework import choice, promised
 from stowplan.framework import plugin as plugin_api
-from stowplan.framework.choice import Decision, ScoreTable
-from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, SCORE, Call, Conduct
+from stowplan.framework.choice import Decision
+from stowplan.framework.conduct import FILTER, LIMIT, PRE_FILTER, RESERVE, RULES, Call, Conduct
 from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import (
     CycleState,
@@ -29,11 +29,11 @@ from stowplan.framework.plugin import (
     Reserve,
     Rows,
     Score,
-    Scores,
     Skip,
 )
 from stowplan.framework.postfilter import Outlook, Prospect
 from stowplan.framework.remedies import Anything, PluginRemedy, Remedy, UntilItWorks
+from stowplan.framework.scoring import Scorer, ScoreTable
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
 from stowplan.model.pods import PodInfo
@@ -84,11 +84,8 @@ class Framework:
         self._dynamic = tuple(each for each in filters if not getattr(each, "static", False))
         self._filters = tuple(filters)
         self._pre_filters = tuple(each for each in plugins if isinstance(each, PreFilter))
-        self._scores = tuple(
-            (each, self.weights.get(each.name, 1))
-            for each in plugins
-            if isinstance(each, Score) and self.weights.get(each.name, 1)
-        )
+        scores = [(each, self.weights.get(each.name, 1)) for each in plugins if isinstance(each, Score)]
+        self._scorer = Scorer(name, [each for each in scores if each[1]], self.conduct)
         self._reserves = tuple(each for each in plugins if isinstance(each, Reserve))
         self._by_name = {each.name: each for each in plugins}
         self._remedies: dict[tuple[str, ...], Remedy] = {}
@@ -113,12 +110,13 @@ class Framework:
             for verdict in before.rejected:
                 for reject in verdict.rejects:
                     left = left & ~reject.mask
-            probe = state.probe
+            probe, timed = state.probe, state.probe.each
             for each in self._dynamic:
                 if each.name not in before.skipped:
-                    start = probe.start()
+                    start = probe.start() if timed else 0.0
                     left = self._left_by(each, pod, nodes, state, left)
-                    probe.plugin(each.name, FILTER, start)
+                    if timed:
+                        probe.plugin(each.name, FILTER, start)
         except _PluginError as error:
             state.failed = error.verdict
             return np.zeros(len(nodes), dtype=np.bool_)
@@ -235,7 +233,7 @@ class Framework:
         """What one filter leaves of a mask. Raises _PluginError."""
         try:
             for reject in each.filter(pod, nodes, state):
-                left = left & ~_sound(reject, nodes).mask
+                left = left > _sound(reject, nodes).mask  # and not: one step instead of two
         except Exception as error:  # what a plugin raises must harm no other
             raise _PluginError(self._failed(each, FILTER, pod, error)) from error
         self._passed(each, FILTER)
@@ -254,11 +252,12 @@ class Framework:
     def _run_pre_filters(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> _PreFiltered:
         """Raises _PluginError."""
         found = _PreFiltered()
-        probe = state.probe
+        probe, timed = state.probe, state.probe.each
         for each in self._pre_filters:
-            start = probe.start()
+            start = probe.start() if timed else 0.0
             answer = self._pre_filter(each, pod, nodes, state)
-            probe.plugin(each.name, PRE_FILTER, start)
+            if timed:
+                probe.plugin(each.name, PRE_FILTER, start)
             if answer is plugin_api.SKIP:
                 found.skipped.add(each.name)
             elif isinstance(answer, Reject):
@@ -295,30 +294,7 @@ class Framework:
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> ScoreTable:
         """Scores the feasible nodes; a plugin that fails is left out."""
-        total: Scores = np.zeros(len(rows), dtype=np.int64)
-        plugins: dict[str, tuple[int, Scores]] = {}
-        probe = state.probe
-        for each, weight in self._scores:
-            if self.conduct.out and Call(self.name, each.name, SCORE) in self.conduct.out:
-                continue
-            start = probe.start()
-            scores = self._score(each, pod, nodes, state, rows)
-            probe.plugin(each.name, SCORE, start)
-            if scores is not None:
-                plugins[each.name] = (weight, scores)
-                total += scores if weight == 1 else weight * scores
-        return ScoreTable(rows, total, plugins)
-
-    def _score(self, each: Score, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | None:
-        try:
-            scores = each.score(pod, nodes, state, rows)
-            if scores is not None:
-                _check_scores(scores, rows)
-        except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
-            self._failed(each, SCORE, pod, error)
-            return None
-        self._passed(each, SCORE)
-        return scores
+        return self._scorer.table(pod, nodes, state, rows)
 
     def schedule(self, pod: PodInfo, nodes: Snapshot, state: CycleState, chance: int) -> Decision | Diagnosis:
         """Filters, scores and chooses; a Diagnosis where the pod fits nowhere."""
@@ -403,14 +379,6 @@ class Framework:
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name. Raises KeyError."""
         return self._by_name[name]
-
-
-def _check_scores(scores: Scores, rows: Rows) -> None:
-    """Raises TypeError, ValueError."""
-    if scores.dtype != np.int64 or scores.shape != rows.shape:
-        raise TypeError(f"score must return int64[{len(rows)}], not {scores.dtype}{list(scores.shape)}")
-    if np.maximum.reduce(scores.view(np.uint64)) > plugin_api.MAX_SCORE:  # negative ones look large, too
-        raise ValueError(f"scores must be 0 to {plugin_api.MAX_SCORE}, not {scores.min()} to {scores.max()}")
 
 
 def _speaks(each: Filter, before: _PreFiltered, *, terms: bool) -> bool:

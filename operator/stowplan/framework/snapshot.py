@@ -267,8 +267,7 @@ class Snapshot(NodeTable):
         mine = dict(self.__dict__)
         twin.__dict__.update(mine)
         twin.resources = dict(self.resources)
-        twin._requested = self._requested.copy()
-        twin._nonzero = self._nonzero.copy()
+        twin._take_amounts(self._amounts.copy())
         twin.pods = dict(self.pods)
         twin._tiers = dict(self._tiers)
         twin.on_node = [dict(each) for each in self.on_node]

@@ -33,13 +33,14 @@ class NodeResourcesBalancedAllocation:
 
         Nothing to say for pods that ask for none of the resources: they would all go to the most balanced node.
         """
-        cls = pod.cls
-        if not any(usage.asked(cls, each.name, defaults=False) for each in self._resources):
-            return None
-        kept = nodes.kept((self, cls.ask), lambda some: self._scores(cls, nodes, some))
-        return usage.gathered(kept, rows)
+        return self.score_own(pod.cls, nodes, rows).astype(np.int64) if self.speaks(pod.cls) else None
 
-    def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
+    def speaks(self, cls: PodClass) -> bool:
+        """Whether pods of the class ask for any of the resources."""
+        return any(usage.asked(cls, each.name, defaults=False) for each in self._resources)
+
+    def score_own(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
+        """The same as uint8[row], from nothing but the resources of these nodes."""
         found = usage.of(cls, nodes, rows, self._resources, defaults=False)
         before, after = _balance(np.stack((found.used, found.used + found.asked), axis=1), found.allocatable[:, None])
         half = MAX_SCORE // 2

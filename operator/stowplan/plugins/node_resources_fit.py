@@ -98,8 +98,24 @@ class NodeResourcesFit:
 
     def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:
         """The weighted mean over the resources."""
-        kept = nodes.kept((self, pod.cls.ask, "score"), lambda some: self._scores(pod.cls, nodes, some))
-        return usage.gathered(kept, rows)
+        return self.score_own(pod.cls, nodes, rows).astype(np.int64)
+
+    def speaks(self, cls: PodClass) -> bool:
+        """There is something to say about every pod."""
+        return True
+
+    def score_own(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
+        """The same as uint8[row], from nothing but the resources of these nodes."""
+        found = usage.of(cls, nodes, rows, self._resources, defaults=True)
+        scores = self._per_resource(found.used + found.asked, found.allocatable)
+        weights = found.weights * (found.allocatable > 0)
+        if self._ratio:
+            weights *= scores > 0
+        total = (scores * weights).sum(axis=0)
+        divisor = np.maximum(weights.sum(axis=0), 1)
+        # half a point of a ratio rounds up, as Go's math.Round does
+        mean: Small = (np.floor(total / divisor + 0.5) if self._ratio else total // divisor).astype(np.uint8)
+        return mean
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """What the pods of a node ask for together."""
@@ -148,18 +164,6 @@ class NodeResourcesFit:
     def _is_ignored(self, resource: str) -> bool:
         group, _, _ = resource.partition("/")
         return requests.is_extended(resource) and (resource in self._ignored or group in self._ignored_groups)
-
-    def _scores(self, cls: PodClass, nodes: NodeTable, rows: RowIndex) -> Small:
-        found = usage.of(cls, nodes, rows, self._resources, defaults=True)
-        scores = self._per_resource(found.used + found.asked, found.allocatable)
-        weights = found.weights * (found.allocatable > 0)
-        if self._ratio:
-            weights *= scores > 0
-        total = (scores * weights).sum(axis=0)
-        divisor = np.maximum(weights.sum(axis=0), 1)
-        # half a point of a ratio rounds up, as Go's math.Round does
-        mean: Small = (np.floor(total / divisor + 0.5) if self._ratio else total // divisor).astype(np.uint8)
-        return mean
 
 
 def _shortage(resource: str) -> str:

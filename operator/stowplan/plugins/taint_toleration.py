@@ -8,7 +8,7 @@ import numpy as np
 
 from stowplan.framework import normalize
 from stowplan.framework.events import ClusterEvent, Happening
-from stowplan.framework.plugin import CycleState, Rows, Scores
+from stowplan.framework.plugin import MAX_SCORE, CycleState, Rows, Scores
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import UNRESOLVABLE, Reject
 from stowplan.model import objects, tolerations
@@ -49,11 +49,11 @@ class TaintToleration:
             new is not None and bears(pod.cls, new.spec.taints) and (old is None or not bears(pod.cls, old.spec.taints))
         )
 
-    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores:
+    def score(self, pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows) -> Scores | int:
         """100 less the share of untolerated PreferNoSchedule taints; 100 everywhere where there are none."""
         raw = nodes.once((self, pod.cls), lambda: self._soft_taints(pod.cls, nodes))
         if raw is None:
-            return np.full(len(rows), 100, dtype=np.int64)
+            return MAX_SCORE
         return normalize.default_normalize(raw[rows], reverse=True)
 
     def _bears(self, cls: PodClass, taints: Sequence[objects.Taint]) -> bool:

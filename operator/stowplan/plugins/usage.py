@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stowplan.framework import nodes as node_table
-from stowplan.framework.nodes import NodeTable, RowIndex, Small
-from stowplan.framework.plugin import Rows, Scores
+from stowplan.framework.nodes import NodeTable, RowIndex
 from stowplan.model import requests
 from stowplan.model.pods import PodClass
 from stowplan.plugins.args import ResourceWeight
@@ -67,8 +66,3 @@ def of(
         for at in np.flatnonzero(indices <= node_table.MEMORY).tolist():
             used[at] = nodes.nonzero[indices[at], rows]
     return Usage(weights[:, None], amounts[:, None], used, nodes.allocatable[:, rows][indices])
-
-
-def gathered(kept: Small, rows: Rows) -> Scores:
-    """int64[feasible] of uint8[node]: the scores of some nodes, in their order."""
-    return (kept if len(rows) == len(kept) else kept[rows]).astype(np.int64)
