@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ class FixedWorld:
         self.policies: tuple[SchedulingPolicy, ...] = ()
         self.clusters: tuple[profiles.Cluster, ...] = ()
         self.known = PolicyFacts()
+        self.sees = Sight()
 
     def apply(self, policies: Sequence[SchedulingPolicy], clusters: Sequence[profiles.Cluster]) -> None:
         self.policies, self.clusters = tuple(policies), tuple(clusters)
@@ -42,7 +44,7 @@ class FixedWorld:
         return self.known
 
     def sight(self, cluster: str, *, pods: Collection[str], nodes: Collection[str]) -> Sight:
-        return Sight(nodes={name: view for name, view in self.nodes.items() if name in nodes})
+        return dataclasses.replace(self.sees, nodes={name: view for name, view in self.nodes.items() if name in nodes})
 
     def clusters_on(self, nodes: Collection[str]) -> set[str]:
         return set()
@@ -115,8 +117,9 @@ class Bench:
         async with CountingApi(self._target, allowed=allowed) as client:
             bridge = Bridge(asyncio.get_running_loop())
             policies = PolicyController(
-                client, self.world, bridge, self.recorder(client), now=now, on_change=nobody, resync=60
-            )
+                client, self.world, bridge, self.recorder(client),
+                now=now, on_change=nobody, on_count=nobody, resync=60,
+            )  # fmt: skip
             await policies.refresh(EVERYTHING)
             observer = Observer(client, self.world, bridge, policies.policies)
             clock = lambda: now() + ahead  # noqa: E731
@@ -240,8 +243,8 @@ class Bench:
         return True
 
 
-def nobody(policies: set[str], clusters: set[str]) -> None:
-    """Nobody has to be told of a change."""
+def nobody(*_: object) -> None:
+    """Nobody has to be told of a change or a count."""
 
 
 def now() -> datetime.datetime:

@@ -14,12 +14,15 @@ from tests.controlplane.nodes import Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.handlers import audit
 from tests.handlers.bench import PATIENCE, Bench, FixedWorld, node_set, said
+from tests.handlers.test_policies import manifest
 
 from stowplan.handlers.operator import Operator, OperatorFailed, Timing
 from stowplan.handlers.queue import OnRun
 from stowplan.kube import config
 from stowplan.model import objects
 from stowplan.model.pods import PodInfo
+from stowplan.reconcile.observed import Sight
+from stowplan.reconcile.policy_status import PolicyFacts
 
 pytestmark = pytest.mark.e2e
 
@@ -27,8 +30,8 @@ OFTEN = Timing(resync=0.5, policy_status=0.1)
 SELDOM = Timing(resync=3600, policy_status=0.1)
 
 
-def ungoverned(pod: PodInfo) -> str:
-    return ""
+def ungoverned(pod: PodInfo) -> tuple[str, ...]:
+    return ()
 
 
 def unheard(*_: object) -> None:
@@ -152,6 +155,45 @@ async def test_what_the_scheduling_loop_sees_wakes_the_cluster(
             await bench.api.wait(bench.path, ready, within=PATIENCE)
         finally:
             nudging.cancel()
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        pytest.param(("even",), id="broken again, as it was at the count before"),
+        pytest.param((), id="kept again, as it was at the count before"),
+    ],
+)
+async def test_a_cluster_looks_again_where_its_policy_counts_what_it_has_not_seen(
+    target: config.Cluster,
+    world: FixedWorld,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: tuple[str, ...],
+) -> None:
+    """A change by pods of others, between two counts with the same result: nothing but the second one can tell."""
+    policy, says = f"{bench.namespace}/ha", {(): "True", ("even",): "False"}
+    between = () if counted else ("even",)
+
+    def sees(broken: tuple[str, ...]) -> None:
+        monkeypatch.setattr(world, "sees", Sight(policy=policy, broken=broken))
+
+    async def satisfied(broken: tuple[str, ...]) -> None:
+        await bench.api.wait(bench.path, lambda it: said(it, "PlacementSatisfied") == says[broken], within=PATIENCE)
+
+    monkeypatch.setattr(world, "known", PolicyFacts(broken={bench.key: counted}))
+    sees(counted)
+    await bench.api.create(manifest(bench.namespace))
+    async with running(target, world, SELDOM) as operator:
+        await bench.create(node_set("data", 1))
+        await bench.api.wait(bench.path, ready, within=PATIENCE)
+        await satisfied(counted)
+        sees(between)
+        await bench.change(paused=True)  # it looks, and its policy does not
+        await satisfied(between)
+        sees(counted)
+        operator.policy_changed(policy)
+        await satisfied(counted)
 
 
 async def test_a_cluster_that_changed_while_nobody_looked_is_seen_to_at_the_start(

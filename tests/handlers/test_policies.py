@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from tests.controlplane.api import Api
@@ -26,6 +26,7 @@ class Controller:
         self.client = client
         self.recorder = events.Recorder(client, controller="stowplan.dev/operator", instance="test", busy=lambda: False)
         self.told: list[tuple[set[str], set[str]]] = []
+        self.counted: list[tuple[str, Mapping[str, tuple[str, ...]]]] = []
         self.policies = PolicyController(
             client,
             world,
@@ -33,6 +34,7 @@ class Controller:
             self.recorder,
             now=now,
             on_change=self._changed,
+            on_count=lambda policy, broken: self.counted.append((policy, broken)),
             resync=60,
         )
 
@@ -135,17 +137,16 @@ async def test_what_is_wrong_with_a_policy_is_told_once_in_events_and_so_is_its_
     assert {each["regarding"]["name"] for each in told} == {"ha"}
 
 
-async def test_it_is_told_when_running_pods_break_other_rules_than_before(
+async def test_each_count_is_told_also_one_that_is_like_the_one_before(
     controller: Controller, world: FixedWorld, quiet_api: Api, room: str
 ) -> None:
     await quiet_api.create(manifest(room))
     await controller.refresh(room)
-    told = len(controller.told)
-    for skew, violated in ((1, False), (2, True), (3, True), (1, False)):
-        row = DomainStatus(rule="even", domain="zone", counts={"a": skew}, skew=skew, violated=violated)
-        world.known = PolicyFacts(domains=(row,))
+    counts: list[dict[str, tuple[str, ...]]] = [{}, {f"{room}/db": ("even",)}, {f"{room}/db": ("even",)}]
+    for broken in counts:
+        world.known = PolicyFacts(broken=broken)
         await controller.policies.tell(f"{room}/ha")
-    assert controller.told[told:] == [({f"{room}/ha"}, set())] * 2
+    assert controller.counted == [(f"{room}/ha", broken) for broken in counts]
 
 
 async def test_counts_of_domains_that_are_gone_leave_the_status(

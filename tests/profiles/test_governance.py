@@ -100,6 +100,30 @@ def test_the_policy_of_a_pod(asked: PodInfo, found: list[SchedulingPolicy], expe
     assert governed.key_for(asked.cls) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(pod("p", labels=DB), {"default/one"}, id="the one that governs it"),
+        pytest.param(pod("p", labels={"app": "cache"}), {"default/near"}, id="one that wants to be near it"),
+        pytest.param(pod("p", labels={**DB, "tier": "cache"}), {"default/one", "default/close"}, id="both"),
+        pytest.param(pod("p", labels={"app": "cache"}, namespace="other"), set(), id="nobody's, in another namespace"),
+        pytest.param(pod("p", labels={"app": "log"}), set(), id="one that others would only like to be near"),
+    ],
+)
+def test_the_policies_that_count_a_pod(asked: PodInfo, expected: set[str]) -> None:
+    def near(**labels: str) -> dict[str, object]:
+        return {"name": "-".join(labels.values()), "domain": "zone", "with": {"matchLabels": labels}}
+
+    governed = policies(
+        policy("one", selector=SELECT_DB),
+        policy("near", colocate=[near(app="cache"), {**near(app="log"), "enforcement": "Preferred", "weight": 1}]),
+        policy("close", colocate=[near(tier="cache")]),
+        policy("dry", mode="DryRun", colocate=[near(app="cache")]),
+    )
+    assert governed.counting(asked.cls) == expected
+    assert governed.counting(asked.cls) == expected
+
+
 def test_a_pod_that_names_a_policy_that_does_not_exist_waits_for_it() -> None:
     governed = policies(policy("one", selector=EVERYTHING))
     nodes = snapshot([node("n1")])

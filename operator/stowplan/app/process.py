@@ -251,7 +251,7 @@ class _Process:
         operating = operator.Operator(
             self._cluster,
             seen,
-            seen.policy_of,
+            seen.policies_of,
             timing=operator.Timing(),
             instance=self._identity,
             on_run=self._measured.reconcile,

@@ -30,9 +30,6 @@ log = structlog.get_logger(__name__)
 ROUNDS: Final = 20
 """Decisions in a row; a cluster that is not done then gives way to others for a moment."""
 AGAIN: Final = 1.0
-BROKEN: Final = 3.0
-"""Seconds after which a cluster is looked at again whose members break a rule: what mends it may be about other pods,
-and the policy, which counts once a second, may not have seen it broken at all."""
 
 
 class ClusterController:
@@ -92,7 +89,7 @@ class ClusterController:
         said = status.status(observed, groups, _with_held(decided, outcome), tuple(outcome.refusals), self._now())
         if said != observed.cluster.status:
             await self._tell(observed.cluster, said)
-        return self._next(key, decided, outcome, broken=bool(observed.violations))
+        return self._next(key, decided, outcome)
 
     async def _tell(self, cluster: StatefulCluster, new: StatefulClusterStatus) -> None:
         """Write the status, and tell what has turned."""
@@ -112,8 +109,8 @@ class ClusterController:
             "status", cluster=f"{meta.namespace}/{meta.name}", ready=new.summary.ready, survives=new.summary.survives
         )
 
-    def _next(self, key: str, decided: plan.Plan, outcome: Outcome, *, broken: bool) -> float:
-        delays = [self._resync, BROKEN] if broken else [self._resync]
+    def _next(self, key: str, decided: plan.Plan, outcome: Outcome) -> float:
+        delays = [self._resync]
         if decided.again_after is not None:
             delays.append(decided.again_after)
         if outcome.again_after is not None:

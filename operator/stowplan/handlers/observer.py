@@ -9,7 +9,7 @@ read anew, because pods are given up for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -53,6 +53,19 @@ class Observer:
         self._world = world
         self._bridge = bridge
         self._policies = policies
+        self._seen: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def outdated(self, policy: str, broken: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+        """The keys of the clusters that were last read when their members broke other rules of a policy.
+
+        Args:
+            policy: its key.
+            broken: the rules that they break now, by key of the cluster.
+        """
+        for key, rules in broken.items():
+            governed_by, seen = self._seen.get(key, ("", ()))
+            if governed_by == policy and seen != rules:
+                yield key
 
     async def observe(self, key: str, templates: Mapping[str, str]) -> observed.Observed | None:
         """Read a cluster; None where there is none.
@@ -69,6 +82,7 @@ class Observer:
         try:
             raw = await self._api.get(CLUSTERS.path(namespace, name), Json)
         except NotFound:
+            self._seen.pop(key, None)
             return None
         cluster = base.parse(api.StatefulCluster, raw, what=f"{api.KIND} {key}")
         pods = await self._list(resources.PODS.path(namespace), name, observed.Pod)
@@ -76,6 +90,7 @@ class Observer:
         budgets = await self._list(resources.DISRUPTION_BUDGETS.path(namespace), name, observed.Budget)
         revisions = await self._list(executor.REVISIONS.path(namespace), name, observed.Revision)
         sight = await self._sight(key, pods)
+        self._seen[key] = sight.policy, sight.broken
         policy = self._policies.get(self._governed_by(cluster, sight))
         spec = policy.spec if policy is not None else None
         named = spec.failure_domains if spec is not None and spec.failure_domains else placement.DEFAULT_DOMAINS

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import datetime
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +73,7 @@ class Operator:
     Args:
         target: the API server.
         world: the scheduling loop; called in the event loop that ``run`` is called in.
-        policy_of: the key of the policy that governs a pod, or ""; called for each change of a pod.
+        policies_of: the keys of the policies whose rules count a pod; called for each change of one.
         timing: how often to look.
         instance: which process it is, for events.
         on_run: told of each reconcile, in the operator's thread.
@@ -91,7 +91,7 @@ class Operator:
         self,
         target: config.Cluster,
         world: World,
-        policy_of: Callable[[PodInfo], str],
+        policies_of: Callable[[PodInfo], Collection[str]],
         *,
         timing: Timing,
         instance: str,
@@ -110,7 +110,7 @@ class Operator:
         self.controls = controls
         self.qps = qps
         self.now = now
-        self._policy_of = policy_of
+        self._policies_of = policies_of
         self._noted: tuple[set[str], set[str]] = (set(), set())
         self._nodes: set[str] = set()
         self._moved = False
@@ -155,12 +155,11 @@ class Operator:
             self._inside = None
 
     def pod_changed(self, pod: PodInfo) -> None:
-        """A pod has come, changed or gone: its cluster and its policy look again."""
+        """A pod has come, changed or gone: its cluster and the policies that count it look again."""
         clusters, policies = self._noted
         if pod.cls.cluster:
             clusters.add(f"{pod.namespace}/{pod.cls.cluster}")
-        if policy := self._policy_of(pod):
-            policies.add(policy)
+        policies.update(self._policies_of(pod))
 
     def policy_changed(self, key: str) -> None:
         """What a policy says of itself has changed: its status is looked at again."""
@@ -307,10 +306,11 @@ class _Inside:
     def _build(self, api: session.Api, recorder: events.Recorder) -> None:
         resync = self._owner.timing.resync
         self._policies = PolicyController(
-            api, self._owner.world, self._bridge, recorder, now=self._owner.now, on_change=self._changed, resync=resync
-        )
-        observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
-        controller = ClusterController(api, observer, recorder, now=self._owner.now, resync=resync)
+            api, self._owner.world, self._bridge, recorder,
+            now=self._owner.now, on_change=self._changed, on_count=self._counted, resync=resync,
+        )  # fmt: skip
+        self._observer = Observer(api, self._owner.world, self._bridge, self._policies.policies)
+        controller = ClusterController(api, self._observer, recorder, now=self._owner.now, resync=resync)
         often = Pace(gap=self._owner.timing.policy_status)
         told, crowd = self._owner.on_run, self._owner.timing.workers
         self._everything = WorkQueue("policies", self._policies.refresh, pace=Pace(), workers=1, on_run=told)
@@ -343,3 +343,11 @@ class _Inside:
         namespaces = {key.partition("/")[0] for key in policies}
         governed = {key for key in self._policies.clusters if key.partition("/")[0] in namespaces}
         self._wake_clusters(clusters | governed)
+
+    def _counted(self, policy: str, broken: Mapping[str, tuple[str, ...]]) -> None:
+        """A policy has counted: clusters that have seen something else of it look again.
+
+        What they saw may be older or newer than the count before, so it is compared with that and not with the count:
+        rules are broken and kept again by pods of others, too, and nothing else would tell the cluster.
+        """
+        self._wake_clusters(self._observer.outdated(policy, broken))

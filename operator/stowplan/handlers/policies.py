@@ -8,7 +8,7 @@ cannot.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -19,7 +19,6 @@ from stowplan import profiles
 from stowplan.api import base, common
 from stowplan.api import cluster as cluster_api
 from stowplan.api import policy as api
-from stowplan.api import policy_status as written
 from stowplan.errors import InvalidObject, NotFound
 from stowplan.handlers import announcing
 from stowplan.handlers.observer import CLUSTERS, Json
@@ -52,8 +51,9 @@ class PolicyController:
         bridge: the way into its event loop.
         recorder: sends the events.
         now: the time, UTC.
-        on_change: told after each refresh which policies and clusters are new, changed or gone, by key; and of a policy
-            when running pods break other rules of it than before.
+        on_change: told after each refresh which policies and clusters are new, changed or gone, by key.
+        on_count: told after each count of a policy its key, and by key of each StatefulCluster that it governs the
+            rules that the cluster's members break.
         resync: seconds after which all is looked at although nothing has changed.
 
     Attributes:
@@ -70,6 +70,7 @@ class PolicyController:
         *,
         now: Callable[[], datetime],
         on_change: Callable[[set[str], set[str]], None],
+        on_count: Callable[[str, Mapping[str, tuple[str, ...]]], None],
         resync: float,
     ) -> None:
         self._api = client
@@ -78,6 +79,7 @@ class PolicyController:
         self._recorder = recorder
         self._now = now
         self._on_change = on_change
+        self._on_count = on_count
         self._resync = resync
         self._in_force: tuple[dict[str, object], dict[str, object]] = ({}, {})
         self._turn = asyncio.Lock()  # what was listed before a status was written must not be taken for what is there
@@ -138,6 +140,7 @@ class PolicyController:
         facts = await self._bridge.call(lambda: self._world.facts(key))
         if facts is None:
             return self._resync
+        self._on_count(key, facts.broken)
         new = policy_status.status(policy, facts, self._now())
         if new == policy.status:
             return self._resync
@@ -149,14 +152,7 @@ class PolicyController:
             return None
         announcing.tell_of_policy(self._recorder, policy, new)
         self.policies[key] = policy.model_copy(update={"status": new})
-        if _broken(policy.status) != _broken(new):
-            self._on_change({key}, set())  # its clusters say so, too
         return self._resync
-
-
-def _broken(status: written.SchedulingPolicyStatus) -> set[tuple[str, str]]:
-    """The rules that running pods break, each with the group."""
-    return {(row.rule, row.group) for row in status.domains if row.violated}
 
 
 def _difference(old: dict[str, object], new: dict[str, object]) -> set[str]:

@@ -121,6 +121,7 @@ class PolicyBoard:
             error=self.policies.problems.get(key, ""),
             doubts=self.policies.doubts(key, nodes),
             gangs=tuple(self._gangs(key)),
+            broken=self._broken(key, rows),
         )
 
     def _gangs(self, key: str) -> Iterator[policy_status.GangStatus]:
@@ -145,14 +146,26 @@ class PolicyBoard:
             self.scheduler.trials.bound(said)
             self.on_trial(said.policy)
 
-    def broken(self, key: str, cluster: str) -> tuple[str, ...]:
-        """Names of the policy's rules that the members of one StatefulCluster break where they are. Raises KeyError."""
+    def broken(self, key: str) -> dict[str, tuple[str, ...]]:
+        """By key of each StatefulCluster that a policy governs, its rules that the members break where they are.
+
+        Raises:
+            KeyError: the policy is not in force.
+        """
+        return self._broken(key, self.policies.report(key, self.scheduler.cache.snapshot))
+
+    def _broken(self, key: str, rows: Iterable[policy_status.DomainStatus]) -> dict[str, tuple[str, ...]]:
         nodes = self.scheduler.cache.snapshot
         seen = {*nodes.classes(), *self._backlog.classes()}
-        alone = {cls.cluster for cls in seen if nodes.policy_of(cls) == key} <= {cluster}
-        rows = (row for row in self.policies.report(key, nodes) if row.violated)
-        mine = (row.rule for row in rows if alone or row.group.partition("/")[0] == cluster)
-        return tuple(dict.fromkeys(mine))
+        clusters = {cls.cluster for cls in seen if nodes.policy_of(cls) == key}
+        rules: dict[str, dict[str, None]] = {cluster: {} for cluster in clusters}
+        for row in rows:
+            if row.violated:
+                about = {row.group.partition("/")[0]} if len(clusters) > 1 else clusters
+                for cluster in about & clusters:
+                    rules[cluster][row.rule] = None
+        namespace = key.partition("/")[0]
+        return {f"{namespace}/{cluster}": tuple(found) for cluster, found in rules.items() if cluster}
 
     def look(self) -> None:
         """Sees which domains are out; swaps the profiles when that has changed."""

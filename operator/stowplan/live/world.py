@@ -39,19 +39,17 @@ class BoardWorld:
         except KeyError:
             return None
 
-    def policy_of(self, pod: PodInfo) -> str:
-        """The key of the policy that governs a pod, or ""."""
-        return self._board.policies.key_for(pod.cls)
+    def policies_of(self, pod: PodInfo) -> Collection[str]:
+        """The keys of the policies whose rules count a pod."""
+        return self._board.policies.counting(pod.cls)
 
     def sight(self, cluster: str, *, pods: Collection[str], nodes: Collection[str]) -> Sight:
         """The members of a cluster: what governs them, what they break, and where they are."""
         snapshot = self._board.scheduler.cache.snapshot
         known = (snapshot.pods.get(uid) for uid in pods)
-        policy = next((key for pod in known if pod is not None and (key := self.policy_of(pod))), "")
-        try:
-            broken = self._board.broken(policy, cluster.partition("/")[2]) if policy else ()
-        except KeyError:
-            broken = ()
+        key_for = self._board.policies.key_for
+        policy = next((key for pod in known if pod is not None and (key := key_for(pod.cls))), "")
+        broken = self._board.broken(policy).get(cluster, ()) if policy else ()
         rows = ((name, snapshot.row_of.get(name)) for name in nodes)
         return Sight(
             policy=policy,

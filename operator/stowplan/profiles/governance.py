@@ -68,9 +68,15 @@ class Governance:
             if policy.selector is not None:
                 table = self._selecting if policy.enforced else self._trying
                 table.setdefault(policy.namespace, []).append(policy)
+        self._near: dict[str, list[tuple[str, Selector]]] = {}
+        for policy in self._policies.values():
+            if policy.enforced:
+                near = [(policy.key, rule.near) for rule in policy.colocate if rule.required]
+                self._near.setdefault(policy.namespace, []).extend(near)
         self._tries = not all(policy.enforced for policy in self._policies.values())
         self._key: dict[PodClass, str] = {}
         self._shadow: dict[PodClass, str] = {}
+        self._counting: dict[PodClass, frozenset[str]] = {}
 
     def key_for(self, cls: PodClass) -> str:
         """The key of the policy that governs the pods of a class, or ""."""
@@ -92,6 +98,14 @@ class Governance:
                 key = next((each.key for each in _selecting(self._trying, cls)), "")
             self._shadow[cls] = key
         return key
+
+    def counting(self, cls: PodClass) -> frozenset[str]:
+        """The keys of the policies whose rules count the pods of a class: their own, and who wants to be near them."""
+        keys = self._counting.get(cls)
+        if keys is None:
+            near = (key for key, selector in self._near.get(cls.namespace, ()) if selector.matches(cls.labels))
+            keys = self._counting[cls] = frozenset(filter(None, (self.key_for(cls), *near)))
+        return keys
 
     def missing_for(self, cls: PodClass) -> str:
         """The key of the policy that the pods name and that does not exist, or ""."""
@@ -118,6 +132,7 @@ class Governance:
         """Forgets what was said of classes that are not in use."""
         self._key = {cls: key for cls, key in self._key.items() if cls in used}
         self._shadow = {cls: key for cls, key in self._shadow.items() if cls in used}
+        self._counting = {cls: keys for cls, keys in self._counting.items() if cls in used}
 
     def _collide(self, policies: Sequence[CompiledPolicy], found: dict[str, set[str]]) -> None:
         for loser in policies[1:]:

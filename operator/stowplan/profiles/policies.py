@@ -99,6 +99,10 @@ class Policies:
         """The key (``namespace/name``) of the policy that governs the pods of a class, or ""."""
         return self._governance.key_for(cls)
 
+    def counting(self, cls: PodClass) -> frozenset[str]:
+        """The keys of the policies whose rules count the pods of a class, governed by them or not."""
+        return self._governance.counting(cls)
+
     def framework_for(self, cls: PodClass) -> Framework:
         """The plugins that place the pods of a class."""
         args = self._profiles.get(cls.scheduler, self._args)

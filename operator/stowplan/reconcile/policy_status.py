@@ -5,6 +5,7 @@ Pure; called by ``handlers`` with what the scheduling loop counted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -33,6 +34,7 @@ class PolicyFacts:
         error: why the scheduler cannot use the policy; "" where it does.
         doubts: what is likely a mistake in it.
         gangs: those of its gangs of which members wait.
+        broken: by key of each StatefulCluster that it governs, the rules that the cluster's members break.
     """
 
     pods: written.PodCounts = field(default_factory=written.PodCounts)
@@ -42,6 +44,7 @@ class PolicyFacts:
     error: str = ""
     doubts: tuple[str, ...] = ()
     gangs: tuple[written.GangStatus, ...] = ()
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def status(policy: api.SchedulingPolicy, facts: PolicyFacts, now: datetime) -> written.SchedulingPolicyStatus:
