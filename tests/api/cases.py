@@ -41,6 +41,7 @@ BROADER = "within must name one of failureDomains that stands before the domain 
 LABEL_KEY = "the key of a label is a name of at most 63 characters, with an optional DNS name and a slash before it"
 REQUIREMENT = "In and NotIn need at least one value, Exists and DoesNotExist take none"
 NODE_REQUIREMENT = "In and NotIn need at least one value, Gt and Lt exactly one, Exists and DoesNotExist take none"
+NODE_FIELDS = "matchFields compares metadata.name only, by In or NotIn with one value"
 OUR_LABELS = "labels that start with stowplan.dev/ and role.stowplan.dev/ are set by Stowplan"
 ONE_SET = "replicas is for a cluster with one node set; this one has several: set nodeSets[].replicas instead"
 SERVICE_NAME = (
@@ -129,6 +130,15 @@ REFUSED = [
             changes={f"{_TERMS}[0].matchExpressions[0].operator": "Exists"}),
     _policy("with two values for Gt", f"spec.{_TERMS}[0].matchExpressions[0].values", NODE_REQUIREMENT,
             changes={f"{_TERMS}[0].matchExpressions[0]": {"key": "x", "operator": "Gt", "values": ["1", "2"]}}),
+    *(
+        _policy(f"with a node field {id_}", f"spec.{_TERMS}[0].matchFields", NODE_FIELDS,
+                changes={f"{_TERMS}[0].matchFields": [field]})
+        for id_, field in {
+            "that nodes do not have": {"key": "metadata.namespace", "operator": "In", "values": ["x"]},
+            "that exists": {"key": "metadata.name", "operator": "Exists"},
+            "of two values": {"key": "metadata.name", "operator": "In", "values": ["x", "y"]},
+        }.items()
+    ),
     _policy("without node selector terms", f"spec.{_TERMS}", changes={_TERMS: []}),
     _policy("tolerating everything by Equal", "spec.nodes.tolerations[1].operator",
             "a toleration without a key needs the operator Exists",

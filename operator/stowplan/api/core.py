@@ -52,7 +52,20 @@ class NodeSelectorTerm(ApiModel):
     match_expressions: Annotated[tuple[NodeSelectorRequirement, ...], Field(max_length=32)] = ()
     """Requirements on the node's labels."""
     match_fields: Annotated[tuple[NodeSelectorRequirement, ...], Field(max_length=32)] = ()
-    """Requirements on the node's fields; metadata.name is the only one."""
+    """Requirements on the node's fields; metadata.name is the only one, In or NotIn the operator, with one value."""
+
+    @cel(
+        "!has(self.matchFields) || self.matchFields.all(f, f.key == 'metadata.name' && f.operator in ['In', 'NotIn']"
+        " && has(f.values) && size(f.values) == 1)",
+        "matchFields compares metadata.name only, by In or NotIn with one value",
+        field=".matchFields",
+    )
+    def _fields_are_names(self) -> bool:
+        """As for pods (pkg/apis/core/validation/validation.go, ValidateNodeFieldSelectorRequirement)."""
+        return all(
+            each.key == "metadata.name" and each.operator in {"In", "NotIn"} and len(each.values) == 1
+            for each in self.match_fields
+        )
 
 
 class NodeSelector(ApiModel):
