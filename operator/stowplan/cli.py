@@ -246,8 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = error.ctx.command_path if error.ctx is not None else "stowplan"
         _fail(Exception(f"{error.format_message().rstrip('.')}; see {where} --help"), EXIT_USAGE)
     except errors.ApiError as error:
-        if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            _fail(Exception(f"{error}; check the credentials that were given, and their rights"), EXIT_USAGE)
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            _fail(Exception(f"the API server does not accept the credentials that it was given: {error}"), EXIT_USAGE)
+        if error.status == HTTPStatus.FORBIDDEN:
+            _fail(Exception(f"{error}; ask for that right"), EXIT_USAGE)
         _fail(error, EXIT_UNREACHABLE)
     except errors.ApiUnreachable as error:
         _fail(error, EXIT_UNREACHABLE)

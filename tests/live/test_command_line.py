@@ -120,7 +120,7 @@ async def test_a_user_may_be_forbidden_to_look(control_plane: ControlPlane, rele
     (line,) = done.err.splitlines()
     assert line.startswith("error: ")
     assert "is forbidden" in line
-    assert line.endswith("; ask for the right to list it, or give files with -f")
+    assert line.endswith("; ask for that right")
 
 
 @pytest.mark.usefixtures("stowplan")

@@ -183,4 +183,4 @@ def test_an_account_without_rights_is_told_so(control_plane: ControlPlane, relea
     file.write_text(json.dumps(content))
     done = run("run", "--metrics-address=127.0.0.1:0", "--kubeconfig", str(file))
     assert done.status == 2
-    assert done.errors == ["error: Unauthorized; check the credentials that were given, and their rights"]
+    assert done.errors == ["error: the API server does not accept the credentials that it was given: Unauthorized"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
 from pathlib import Path
 
 from stowplan import errors, profiles
@@ -122,8 +121,8 @@ async def explain(question: Question, *, names: Sequence[str]) -> Explanations:
     """Explains the named pods, or all pending ones where none is named.
 
     Raises:
-        UsageError: no such pod, or the state cannot be read, for want of rights too.
-        ApiError, ApiUnreachable: the cluster fails to answer.
+        UsageError: no such pod, or the files cannot be read.
+        ApiError, ApiUnreachable: the cluster fails to answer, or refuses to.
     """
     state = State(question, await _manifests(question))
     pods = [state.named(name) for name in names] if names else state.pending()
@@ -292,16 +291,7 @@ async def _manifests(question: Question) -> manifest.Manifests:
     )
     async with session.Api(where) as api:
         also = resources.WORKLOADS if arguments.reads_workloads(arguments.profiles(question.settings)) else ()
-        try:
-            return await _live(api, question.told, also)
-        except errors.ApiError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED:
-                raise errors.UsageError(
-                    f"{api.server} does not accept the kubeconfig's credentials: {error}"
-                ) from error
-            if error.status == HTTPStatus.FORBIDDEN:
-                raise errors.UsageError(f"{error}; ask for the right to list it, or give files with -f") from error
-            raise
+        return await _live(api, question.told, also)
 
 
 def _content(name: str) -> bytes:
