@@ -31,7 +31,7 @@ def by_zone(nodes: Snapshot, pods: int, seed: int) -> dict[str | None, int]:
     free = np.arange(len(nodes))
     placed: dict[str | None, int] = dict.fromkeys(nodes.label(builders.ZONE).values[1:], 0)
     for number in range(pods):
-        at = ties.pick(nodes, free, chance.getrandbits(32))
+        at = ties.pick(nodes, free, np.arange(len(free)), chance.getrandbits(32))
         row, free = int(free[at]), np.delete(free, at)
         nodes.add_pod(builders.pod(f"p{number}", on=nodes.name(row)))
         zone = nodes.label(builders.ZONE).at(row)
@@ -67,7 +67,7 @@ def test_every_tie_can_be_picked_where_there_are_no_zones(number: int, chance: i
     nodes = cluster([None] * number)
     rows = np.arange(number)
 
-    assert {ties.pick(nodes, rows, chance + step) for step in range(number)} == set(range(number))
+    assert {ties.pick(nodes, rows, rows, chance + step) for step in range(number)} == set(range(number))
 
 
 def test_who_is_the_best_of_few_is_compared_with_all_of_them() -> None:
@@ -75,4 +75,11 @@ def test_who_is_the_best_of_few_is_compared_with_all_of_them() -> None:
     nodes.add_pod(builders.pod("p", on="n000"))
     nodes.add_pod(builders.pod("q", on="n002"))
 
-    assert {ties.pick(nodes, np.arange(3), chance) for chance in range(9)} == {1}
+    assert {ties.pick(nodes, np.arange(3), np.arange(3), chance) for chance in range(9)} == {1}
+
+
+def test_only_ties_are_picked_among_the_feasible_nodes() -> None:
+    nodes = cluster(list("abcabc"))
+    feasible, best = np.array([1, 2, 3, 5]), np.array([1, 3])  # n002 and n005
+
+    assert {ties.pick(nodes, feasible, best, chance) for chance in range(9)} == {1, 3}

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from stowplan.framework.plugin import SKIP, CycleState, Filter, PreFilter, Score
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Refusal, Resolution
+from stowplan.framework.status import Refusal, Reject, Resolution, first_only
 from stowplan.model.pods import PodInfo
 
 Reasons = dict[str, list[tuple[str, Resolution]]]
+
+
+def rejects_of(plugin: Filter, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterable[Reject]:
+    """The rejects of a filter as they are told: without the nodes that count for an earlier one, where it says so."""
+    found = plugin.filter(pod, nodes, state)
+    return first_only(found) if getattr(plugin, "first_only", False) else found
 
 
 def rejected(plugin: Filter, pod: PodInfo, nodes: Snapshot) -> Reasons:
@@ -21,7 +29,7 @@ def rejected(plugin: Filter, pod: PodInfo, nodes: Snapshot) -> Reasons:
         assert not isinstance(answer, Refusal), answer
         if answer is SKIP:
             return {}
-    for reject in plugin.filter(pod, nodes, state):
+    for reject in rejects_of(plugin, pod, nodes, state):
         assert reject.mask.shape == (len(nodes),)
         for row in np.flatnonzero(reject.mask).tolist():
             found.setdefault(nodes.name(row), []).append((reject.reason, reject.resolution))

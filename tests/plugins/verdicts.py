@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from tests.plugins.running import rejects_of
 
 from stowplan.framework.plugin import SKIP, CycleState, Filter, PreFilter, Rows, Score, Scores
 from stowplan.framework.snapshot import Snapshot
@@ -32,7 +33,7 @@ def verdicts(plugin: Judge, pod: PodInfo, nodes: Snapshot) -> dict[str, Verdict]
     answer = plugin.pre_filter(pod, nodes, state)
     assert not isinstance(answer, Refusal)
     found: dict[str, Verdict] = {}
-    for reject in () if answer is SKIP else plugin.filter(pod, nodes, state):
+    for reject in () if answer is SKIP else rejects_of(plugin, pod, nodes, state):
         for row in np.flatnonzero(reject.mask):
             name = nodes.name(int(row))
             assert name not in found, "a second reason against one node"

@@ -52,6 +52,7 @@ class Attachments:
         self.nodes_of: dict[DriverVolume, dict[str, int]] = {}
         self.lingering: dict[str, dict[str, int]] = {}
         self._counts: dict[str, Counts] = {}
+        self._most: dict[str, int] = {}  # by driver, on one node; not there where it must be looked for
         self._held: dict[str, tuple[DriverVolume, str]] = {}
         self._holders: dict[tuple[DriverVolume, str], int] = {}
 
@@ -73,6 +74,15 @@ class Attachments:
                 if row is not None:
                     counts[row] += count
         return counts[:size]
+
+    def most(self, driver: str) -> int:
+        """No node has more volumes of the driver than these."""
+        most = self._most.get(driver)
+        if most is None:
+            counts = self._counts.get(driver)
+            most = self._most[driver] = 0 if counts is None else int(counts.max())
+        lingering = self.lingering.get(driver)
+        return most + max(lingering.values()) if lingering else most
 
     def use(self, volume: DriverVolume, row: int, node: str) -> None:
         """One more pod on a node uses a volume."""
@@ -117,6 +127,7 @@ class Attachments:
         twin.nodes_of = {volume: dict(uses) for volume, uses in self.nodes_of.items()}
         twin.lingering = {driver: dict(each) for driver, each in self.lingering.items()}
         twin._counts = {driver: counts.copy() for driver, counts in self._counts.items()}
+        twin._most = dict(self._most)
         twin._held = dict(self._held)
         twin._holders = dict(self._holders)
         return twin
@@ -133,6 +144,8 @@ class Attachments:
             mine, theirs = self.counts(driver, nodes), fresh.counts(driver, fresh_nodes)
             if not np.array_equal(none if mine is None else mine, none if theirs is None else theirs):
                 wrong.append(f"volumes of {driver}")
+            if mine is not None and self.most(driver) < mine.max(initial=0):
+                wrong.append(f"most volumes of {driver}")
         return wrong
 
     def _count(self, driver: str, row: int, delta: int) -> None:
@@ -142,7 +155,11 @@ class Attachments:
         elif row >= len(counts):
             counts = np.concatenate([counts, np.zeros(max(len(counts), row + 1 - len(counts)), dtype=np.int64)])
             self._counts[driver] = counts
-        counts[row] += delta
+        count = counts[row] = counts[row] + delta
+        if delta < 0:
+            self._most.pop(driver, None)
+        elif driver in self._most and count > self._most[driver]:
+            self._most[driver] = int(count)
 
     def _linger(self, driver: str, node: str, delta: int) -> None:
         each = self.lingering.setdefault(driver, {})
@@ -226,7 +243,7 @@ class Limits:
     def __init__(self) -> None:
         self._by_driver: dict[str, dict[str, int]] = {}
         self._version = 0
-        self._columns: dict[str, tuple[int, int, Counts]] = {}
+        self._columns: dict[str, tuple[int, int, Counts, int]] = {}
 
     def put(self, old: objects.CSINode | None, new: objects.CSINode | None) -> None:
         """Takes over the state of a CSINode; None: there is (or was) none."""
@@ -253,8 +270,12 @@ class Limits:
         column = np.fromiter(
             (limits.get(node.metadata.name, NO_LIMIT) for node in nodes.nodes), dtype=np.int64, count=len(nodes)
         )
-        self._columns[driver] = (nodes.layout, self._version, column)
+        self._columns[driver] = (nodes.layout, self._version, column, int(column.min(initial=NO_LIMIT)))
         return column
+
+    def least(self, driver: str) -> int:
+        """The lowest limit of all nodes, as ``column`` was when it was asked for last."""
+        return self._columns[driver][3]
 
     def fork(self) -> Limits:
         """A copy for a forked snapshot; the limits themselves are shared."""

@@ -38,7 +38,7 @@ def choose(nodes: Snapshot, table: ScoreTable, chance: int) -> Decision:
     first = int(total.argmax())
     best = int(total[first])
     equal = (total == best).nonzero()[0]
-    at = int(equal[ties.pick(nodes, equal if len(rows) == len(nodes) else rows.take(equal), chance)])
+    at = ties.pick(nodes, rows, equal, chance)
     runner_up = ("", 0)
     decisive: tuple[str, ...] = ()
     if len(total) > 1:

@@ -67,25 +67,49 @@ class PodCounter:
 
     Attributes:
         counts: int64[capacity]; use ``Snapshot.count`` to read the part that has nodes.
+        occupied: bool[capacity]: where there are some; None until somebody asks for it (``where_some``).
         total: the pods counted on all nodes together.
         used: whether anyone asked for it since the last sweep.
     """
 
-    __slots__ = ("counts", "domains", "predicate", "total", "used")
+    __slots__ = ("counts", "domains", "occupied", "predicate", "total", "used")
 
     def __init__(self, predicate: Predicate, capacity: int) -> None:
         self.predicate = predicate
         self.counts: Counts = np.zeros(capacity, dtype=np.int64)
+        self.occupied: Mask | None = None
         self.total = 0
         self.domains: list[DomainCounter] = []
         self.used = True
 
     def add(self, row: int, delta: int) -> None:
         """Counts ``delta`` more pods on a node."""
-        self.counts[row] += delta
+        count = self.counts[row] = self.counts[row] + delta
         self.total += delta
+        if self.occupied is not None:
+            self.occupied[row] = count > 0
         for domain in self.domains:
             domain.add(row, delta)
+
+    def where_some(self, nodes: int) -> Mask:
+        """bool[node]: the nodes with such pods, of so many nodes; kept up to date from the first time on. A copy."""
+        if self.occupied is None:
+            self.occupied = self.counts > 0
+        return self.occupied[:nodes].copy()
+
+    def contradictions(self) -> list[str]:
+        """What does not follow from the counts, for ``Snapshot.check``."""
+        wrong = [] if int(self.counts.sum()) == self.total else [f"total of {self.predicate}"]
+        if self.occupied is not None and not np.array_equal(self.occupied, self.counts > 0):
+            wrong.append(f"nodes of {self.predicate}")
+        return wrong
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for more nodes."""
+        missing = capacity - len(self.counts)
+        if missing > 0:
+            self.counts = np.concatenate([self.counts, np.zeros(missing, dtype=np.int64)])
+            self.occupied = None
 
     def by(self, column: Column[str], eligible: Mask | None = None) -> DomainCounter:
         """The pods by the values of a label, on the eligible nodes; kept up to date until the nodes change.

@@ -117,6 +117,8 @@ class Plugin(Protocol):
       :class:`Hinting` and :class:`Alike`
     - ``alone``: True where ``filter`` judges a node by the pods on that node and on no other: preemption tries many
       nodes at once then, and what happens on a node that another plugin bars is no reason to try the pod again
+    - ``first_only``: True where a node that several rejects of ``filter`` name counts for the first of them alone: the
+      reasons are told so, while a decision does without telling them apart
     - ``static``: True where ``filter`` depends on the pod's class and the nodes' names, labels, taints and cordons
       alone; its verdict is then computed once per class and kept until one of those changes
     """

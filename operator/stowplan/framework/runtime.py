@@ -35,7 +35,7 @@ from stowplan.framework.postfilter import Outlook, Prospect
 from stowplan.framework.remedies import Anything, PluginRemedy, Remedy, UntilItWorks
 from stowplan.framework.scoring import Scorer, ScoreTable
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict
+from stowplan.framework.status import UNRESOLVABLE, Diagnosis, Mask, Refusal, Reject, Verdict, first_only
 from stowplan.model.pods import PodInfo
 
 
@@ -245,6 +245,8 @@ class Framework:
         except Exception as error:  # noqa: BLE001 - what a plugin raises must harm no other
             return self._failed(each, FILTER, pod, error)
         self._passed(each, FILTER)
+        if getattr(each, "first_only", False):
+            rejects = tuple(first_only(rejects))
         if each in self._static:  # what does not depend on pods is not for preemption to change
             rejects = tuple(dataclasses.replace(reject, resolution=UNRESOLVABLE) for reject in rejects)
         return Verdict(each.name, rejects=rejects)

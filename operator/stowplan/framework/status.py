@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,22 @@ class Verdict:
     rejects: tuple[Reject, ...] = ()
     refusal: Refusal | None = None
     failed: bool = False
+
+
+def first_only(rejects: Iterable[Reject]) -> Iterator[Reject]:
+    """The same rejects, each without the nodes of those before it: one reason for each node.
+
+    For filters that, as kube-scheduler's do, stop at the first thing that is wrong with a node.
+    """
+    seen: Mask | None = None
+    for reject in rejects:
+        if seen is None:
+            seen = reject.mask
+            yield reject
+        else:
+            fresh = reject.mask & ~seen
+            seen = seen | reject.mask
+            yield Reject(fresh, reject.reason, reject.resolution)
 
 
 class Diagnosis:

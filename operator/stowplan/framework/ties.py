@@ -32,23 +32,24 @@ class _Everybody:
 EVERYBODY: Final = _Everybody()
 
 
-def pick(nodes: Snapshot, ties: Rows, chance: int) -> int:
-    """The place in ``ties`` of the node to take.
+def pick(nodes: Snapshot, rows: Rows, ties: Rows, chance: int) -> int:
+    """The place in ``rows`` of the node to take.
 
     Args:
         nodes: the cluster.
-        ties: intp[ties]: rows of equally good nodes, at least one.
+        rows: intp[feasible].
+        ties: intp[ties]: the places in ``rows`` of equally good nodes, at least one.
         chance: a non-negative number.
     """
     number = len(ties)
     first = chance % number
     if number == 1:
-        return first
+        return int(ties[0])
     zones = nodes.label(ZONE).codes
     pods = _pods_by_zone(nodes)
     step = int(number * _STEP) | 1
-    places = [(first + choice * step) % number for choice in range(min(CHOICES, number))]
-    return min(places, key=lambda place: pods[zones[ties[place]]])
+    places = [int(ties[(first + choice * step) % number]) for choice in range(min(CHOICES, number))]
+    return min(places, key=lambda place: pods[zones[rows[place]]])
 
 
 def _pods_by_zone(nodes: Snapshot) -> Counts:

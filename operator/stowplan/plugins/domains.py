@@ -27,6 +27,7 @@ Codes = npt.NDArray[np.intp]
 
 SEPARATOR = "/"
 """Between the values of a domain inside a domain. No label value contains it."""
+_KNOWN = 32
 
 
 class Grouping:
@@ -40,7 +41,7 @@ class Grouping:
         alone: whether every node is a group of its own.
     """
 
-    __slots__ = ("alone", "codes", "column", "missing", "present")
+    __slots__ = ("_known", "alone", "codes", "column", "missing", "present")
 
     def __init__(self, column: Column[str]) -> None:
         self.column = column
@@ -49,11 +50,28 @@ class Grouping:
         complete = bool(self.present.all())
         self.missing: Mask | None = None if complete else ~self.present
         self.alone = complete and len(np.unique(self.codes)) == len(self.codes)
+        self._known: dict[bytes, Mask] = {}
 
     @property
     def size(self) -> int:
         """How many values there are, the absent one among them."""
         return len(self.column.values)
+
+    def nodes_of(self, groups: Mask) -> Mask | None:
+        """bool[node]: the nodes of some groups, bool[value]; None where there is no group. Do not write.
+
+        From one pod to the next the groups that a rule names are mostly the same, and pods of all kinds name the same
+        few: what was gathered last is remembered.
+        """
+        key = groups.tobytes()
+        if 1 not in key:  # a search for a byte: a tenth of what ``any`` takes
+            return None
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            found = self._known[key] = groups.take(self.codes)
+        return found
 
     @property
     def places(self) -> Places:
@@ -99,10 +117,13 @@ class Tally:
         predicate: which pods count.
     """
 
-    __slots__ = ("_range", "alone", "counts", "domain_of", "eligible", "existing", "number", "predicate")
+    __slots__ = (
+        "_counter", "_group", "_range", "alone", "counts", "domain_of", "eligible", "existing", "number", "predicate"
+    )  # fmt: skip
 
     def __init__(self, nodes: Snapshot, predicate: Predicate, group: Grouping, eligible: Mask | None) -> None:
-        counter = nodes.counter(predicate)
+        counter = self._counter = nodes.counter(predicate)
+        self._group = group
         per_node = counter.counts[: len(nodes)]
         everywhere = eligible is None or bool(eligible.all())
         self.alone = group.alone and everywhere
@@ -129,11 +150,17 @@ class Tally:
     def lowest(self) -> int:
         """The pods in the emptiest domain; 0 where there is no domain."""
         counts = self.counts.take(self.existing) if self._range is None else self.counts[self._range]
-        return int(counts.min()) if self.number else 0
+        return int(np.minimum.reduce(counts)) if self.number else 0
 
     def gather(self, table: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """A value per domain to a value per node."""
         return table if self.alone else table.take(self.domain_of)
+
+    def nodes_of(self, domains: Mask) -> Mask | None:
+        """bool[node]: the nodes of some domains, bool[domain]; None where there is no domain. Do not write."""
+        if self.alone:
+            return domains if 1 in domains.tobytes() else None
+        return self._group.nodes_of(domains)
 
     def gather_labelled(self, table: Counts) -> Counts:
         """``gather``, with 0 for nodes without a domain. Writes to the table."""
@@ -146,9 +173,9 @@ class Tally:
         """intp[node]: the domain of each node, -1 for nodes without the label: for rules of a joint placement."""
         return self.domain_of if self.alone else np.where(self.domain_of == 0, -1, self.domain_of)
 
-    def vacant(self) -> Mask:
-        """bool[node]: the nodes in a domain without a pod; of nodes without a domain it says nothing."""
-        return self.gather(self.counts == 0)
+    def vacant(self) -> Mask | None:
+        """bool[node]: the nodes in a domain without a pod; None for no node. Says nothing of nodes without a domain."""
+        return self.nodes_of(self.counts == 0)
 
     def occupied(self, gone: Departures | None = None) -> Mask | None:
         """bool[node]: the nodes in a domain with at least one pod, never one without a domain; None for no node.
@@ -161,10 +188,11 @@ class Tally:
             if not self.alone:
                 near &= self.domain_of != 0
             return near if near.any() else None
+        if self.alone:
+            return self._counter.where_some(len(self.counts)) if self._counter.total else None
         table = self.counts > 0
-        if not self.alone:
-            table[0] = False
-        return self.gather(table) if table.any() else None
+        table[0] = False
+        return self._group.nodes_of(table)
 
     def remaining(self, gone: Departures) -> Counts:
         """int64[node]: the pods in the domain of each node, if those that leave this very node counted no more."""
@@ -177,7 +205,7 @@ class Tally:
     @property
     def empty(self) -> bool:
         """Whether no domain has a pod."""
-        return not self.counts[0 if self.alone else 1 :].any()
+        return not (self._counter.total if self.alone else self.counts[1:].any())
 
 
 def _as_range(codes: Codes) -> slice | None:

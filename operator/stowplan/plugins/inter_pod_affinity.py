@@ -15,9 +15,9 @@ from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.joint import Apart, Model, Near, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict, first_only
 from stowplan.model.pods import AffinityTerm, PodClass, PodInfo
-from stowplan.plugins import domains, hints, reasons
+from stowplan.plugins import domains, hints
 from stowplan.plugins.inter_pod_affinity_score import Votes
 from stowplan.plugins.predicates import Carries, Kind, MeetsAll, meant_by
 
@@ -81,6 +81,7 @@ class InterPodAffinity:
     )
 
     relents = True
+    first_only = True
 
     def __init__(self, args: InterPodAffinityArgs) -> None:
         self._args = args
@@ -95,13 +96,13 @@ class InterPodAffinity:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes that are not near the pods asked for, and nodes too near to the others."""
-        return reasons.first_only(self._rejects(pod.cls, nodes))
+        return self._rejects(pod.cls, nodes)
 
     def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict | None:
         """The same, without the pods that leave; cannot tell where one of them may be whom the pod wants to be near."""
         if pod.cls.affinity:
             return None
-        return Verdict(self.name, rejects=tuple(reasons.first_only(self._rejects(pod.cls, nodes, gone))))
+        return Verdict(self.name, rejects=tuple(first_only(self._rejects(pod.cls, nodes, gone))))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Between the pods: anti-affinity as it is, and affinity to pods that are there or come with them."""
@@ -153,7 +154,9 @@ class InterPodAffinity:
                 yield Reject(found.unlabelled, AFFINITY, UNRESOLVABLE)
             if not (found.first and found.nobody_near):
                 for tally in found.near:
-                    yield Reject(tally.vacant(), AFFINITY, UNRESOLVABLE)
+                    vacant = tally.vacant()
+                    if vacant is not None:
+                        yield Reject(vacant, AFFINITY, UNRESOLVABLE)
         for tally in found.apart:
             mask = tally.occupied(gone)
             if mask is not None:

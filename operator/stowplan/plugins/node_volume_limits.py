@@ -104,11 +104,13 @@ class NodeVolumeLimits:
 
 
 def _over(driver: str, volumes: set[DriverVolume], nodes: Snapshot) -> Mask | None:
-    """bool[node]: where the volumes would be too many for the driver; None where no node has a limit."""
+    """bool[node]: where the volumes would be too many for the driver; None where that is on no node."""
     limits = nodes.volumes.limits.column(driver, nodes)
     if limits is None:
         return None
     attachments = nodes.volumes.attachments
+    if attachments.most(driver) + len(volumes) <= nodes.volumes.limits.least(driver):
+        return None
     counts = attachments.counts(driver, nodes)
     if counts is None:
         return limits < len(volumes)

@@ -18,10 +18,10 @@ from stowplan.framework.events import NODE_CHANGES, ClusterEvent, Happening
 from stowplan.framework.joint import Even, Model, which
 from stowplan.framework.plugin import SKIP, CycleState, Rows, Scores, Skip
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict
+from stowplan.framework.status import UNRESOLVABLE, Mask, Reject, Verdict, first_only
 from stowplan.model import objects
 from stowplan.model.pods import PodClass, PodInfo, SpreadConstraint
-from stowplan.plugins import domains, hints, inclusion, reasons
+from stowplan.plugins import domains, hints, inclusion
 from stowplan.plugins.pod_topology_spread_score import Scoring
 from stowplan.plugins.predicates import SpreadsWith
 from stowplan.plugins.spread_defaults import NONE, SpreadDefaults
@@ -101,6 +101,7 @@ class PodTopologySpread:
     }
 
     relents = True
+    first_only = True
 
     def __init__(self, added: inclusion.Added, defaults: SpreadDefaults = NONE) -> None:
         self._added = added
@@ -112,11 +113,11 @@ class PodTopologySpread:
 
     def filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Reject]:
         """Rejects nodes without a label, and nodes whose domain would get more pods than maxSkew allows."""
-        return reasons.first_only(self._rejects(pod, nodes))
+        return self._rejects(pod, nodes)
 
     def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Verdict:
         """The same, without the pods that leave."""
-        return Verdict(self.name, rejects=tuple(reasons.first_only(self._rejects(pod, nodes, gone))))
+        return Verdict(self.name, rejects=tuple(first_only(self._rejects(pod, nodes, gone))))
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each constraint, for the pods that have it and count for it; of those that do not count it says nothing."""
@@ -175,9 +176,9 @@ class PodTopologySpread:
             if gone is not None:
                 yield Reject(limit.over(itself, gone), UNEVEN)
                 continue
-            over = limit.tally.counts > limit.ceiling() - itself
-            if over.any():
-                yield Reject(limit.tally.gather(over), UNEVEN)
+            over = limit.tally.nodes_of(limit.tally.counts > limit.ceiling() - itself)
+            if over is not None:
+                yield Reject(over, UNEVEN)
 
     # What depends on more than the labels of the pods is shared by all classes that agree in it: the members of a
     # service differ in a label or two.

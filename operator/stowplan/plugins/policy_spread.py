@@ -82,13 +82,13 @@ class PolicySpread:
 
     def _too_many(self, required: Sequence[tuple[Layout, Governed]], nodes: Snapshot) -> Iterator[Reject]:
         for layout, counted in required:
-            over = layout.over()
-            if over.any():
-                yield Reject(layout.tally.gather(over), layout.uneven)
+            over = layout.tally.nodes_of(layout.over())
+            if over is not None:
+                yield Reject(over, layout.uneven)
             if layout.rule.per_domain is not None:
-                full = layout.full(self._sizes(counted, nodes))
-                if full.any():
-                    yield Reject(layout.tally.gather(full), layout.crowded)
+                full = layout.tally.nodes_of(layout.full(self._sizes(counted, nodes)))
+                if full is not None:
+                    yield Reject(full, layout.crowded)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Each Required rule for each of the groups that the pods are in."""
