@@ -99,7 +99,7 @@ async def test_what_is_done_to_the_members_is_told_in_events(
         ("Normal", "SuccessfulCreate", "created PersistentVolumeClaim vol-db-data-0"),
         ("Normal", "SuccessfulCreate", "created Pod db-data-0"),
         ("Normal", "SuccessfulDelete", "deleted Pod db-data-0: it has an older template"),
-        ("Normal", "AllMembersReady", "all 1 members are ready"),
+        ("Normal", "AllMembersReady", "the only member is ready"),
         ("Warning", "QuestionableSpec",
          "spec.updateStrategy.order[0]: mster is neither a node set nor a role of one"),
     } <= told  # fmt: skip

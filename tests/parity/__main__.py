@@ -15,6 +15,7 @@ from tests.controlplane.progress import print_progress
 from tests.parity import compare, kube_scheduler, run, world
 from tests.parity.draw import Object
 
+from stowplan.model.words import counted
 from stowplan.simulator import tables
 
 SHOWN = 3
@@ -128,7 +129,7 @@ def _saved(program: Path, path: Path) -> int:
         print(f"{pod}: differs on purpose: {', '.join(used)}")
     for what, why in found.invalid.items():
         print(f"{what} is not what the API server would take: {why}")
-    print(f"{len(found.verdicts)} pods: {len(found.differences)} differ")
+    print(f"{counted(len(found.verdicts), 'pod')}: {len(found.differences)} differ")
     return 1 if found.differences else 0
 
 

@@ -191,7 +191,7 @@ def test_a_saved_state_can_be_compared_again(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "state.json"
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [node("n"), pod("p")]}))
     assert command.main(["--state", str(path)]) == 0
-    assert capsys.readouterr().out == "1 pods: 0 differ\n"
+    assert capsys.readouterr().out == "1 pod: 0 differ\n"
 
 
 def test_a_state_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,7 +128,7 @@ def test_a_quorum_set_without_its_majority_is_degraded() -> None:
         world.set_ready(name, now=False)
     world.reconcile()
     assert said(world, "Degraded").reason == "NoMajority"
-    assert said(world, "Degraded").message.startswith("node set data has 1 ready members of 2 needed; ")
+    assert said(world, "Degraded").message.startswith("node set data has 1 ready member of 2 needed; ")
 
 
 def test_members_that_no_node_takes_are_named_with_the_schedulers_words() -> None:

@@ -126,7 +126,7 @@ class Quorum(Invariant):
             return
         serving = sum(history.healthy(each) for each in cluster.pods.values() if history.matches(each, self.labels))
         if serving < self.size:
-            yield f"only {serving} members served, {self.size} are a majority"
+            yield f"only {serving} member{'' if serving == 1 else 's'} served, {self.size} are a majority"
 
 
 class Rule(Protocol):

@@ -185,8 +185,8 @@ def test_a_claim_goes_only_where_it_shall() -> None:
     ("last", "broken"),
     [
         pytest.param(pod("db-1", "b1"), [], id="all serve"),
-        pytest.param(pod("db-1", "b1", ready=False), ["only 1 members served, 2 are a majority"], id="not ready"),
-        pytest.param(pod("db-1", "b1", leaving=True), ["only 1 members served, 2 are a majority"], id="being deleted"),
+        pytest.param(pod("db-1", "b1", ready=False), ["only 1 member served, 2 are a majority"], id="not ready"),
+        pytest.param(pod("db-1", "b1", leaving=True), ["only 1 member served, 2 are a majority"], id="being deleted"),
     ],
 )
 def test_a_quorum_serves_at_every_moment(last: Manifest, broken: list[str]) -> None:

@@ -21,7 +21,7 @@ OUTCOMES = [
     outcome("plain", 1, "db-2 | is not ready"),
     outcome("plain", 2, "db-2 is not ready"),
     outcome("expert", 1),
-    outcome("expert", 2, "", "only 1 members served"),
+    outcome("expert", 2, "", "only 1 member served"),
     outcome("ours", 1),
     outcome("ours", 2),
 ]
@@ -32,7 +32,7 @@ def test_the_table_says_who_passed_and_why_not() -> None:
     assert [cell.strip() for cell in header.split("|")][3:-1] == ["plain", "expert", "ours"]
     assert [cell.strip() for cell in row.split("|")][1:-1] == [
         "broken rollout rolled back", "kubernetes 67250", "**failed**: db-2 / is not ready",
-        "**failed** in 1 of 2 runs: only 1 members served", "passed",
+        "**failed** in 1 of 2 runs: only 1 member served", "passed",
     ]  # fmt: skip
     assert [cell.strip() for cell in total.split("|")][1:-1] == ["passed, of 1", "", "0", "0", "1"]
 

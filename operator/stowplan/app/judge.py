@@ -16,6 +16,7 @@ from stowplan.kube import config, listing, resources, session
 from stowplan.live.board import PolicyBoard
 from stowplan.model import objects, selectors, workloads
 from stowplan.model.pods import PodInfo
+from stowplan.model.words import counted
 from stowplan.plugins import scheduling_gates
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.queue import SchedulingQueue
@@ -148,7 +149,7 @@ async def plan(question: Question) -> Plan:
     total = len(queue)
     for done, outcome in enumerate(planning.plan(state.board.scheduler)):
         if done % TELL_EVERY == 0:
-            question.told(f"planned {done} of {total} pods")
+            question.told(f"planned {done} of {counted(total, 'pod')}")
         if isinstance(outcome, planning.Placement):
             state.settle(outcome.pod)
             placements.append(outcome)

@@ -12,6 +12,7 @@ from stowplan.framework.plugin import CycleState
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Reject
 from stowplan.model.pods import PodInfo
+from stowplan.model.words import counted
 from stowplan.plugins import hints
 from stowplan.plugins.policy_rules import Cap, Governed, NodeLimitRules
 
@@ -81,7 +82,7 @@ class NodeLimits:
                 model.add(Room(self._over(cap), None, left, amounts))
 
     def _crowded(self, most: int) -> str:
-        return f"node(s) have {most} pods of policy {self._policy}, its podsPerNode"
+        return f"node(s) have {counted(most, 'pod')} of policy {self._policy}, its podsPerNode"
 
     def _over(self, cap: Cap) -> str:
         return f"node(s) would use more than {cap.text} of {cap.resource}, the limit of policy {self._policy}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from stowplan.framework.snapshot import Snapshot
+from stowplan.model.words import counted
 from stowplan.plugins.policy_rules import Domain, Rule
 from stowplan.profiles.compile import CompiledPolicy
 from stowplan.profiles.governance import covers
@@ -82,9 +83,9 @@ def _too_few(policy: CompiledPolicy, nodes: Snapshot) -> Iterator[str]:
         there = _values(nodes, rule.domain.key)
         if rule.required and rule.within is None and there and rule.min_domains > there:
             yield (
-                f"spread rule {rule.name} has minDomains {rule.min_domains}, and nodes are in {there} "
-                f"{rule.domain.name} domains: until there are more, each gets {rule.max_skew} of a group at most, its "
-                "maxSkew"
+                f"spread rule {rule.name} has minDomains {rule.min_domains}, and nodes are in "
+                f"{counted(there, f'{rule.domain.name} domain')}: until there are more, each gets {rule.max_skew} "
+                "of a group at most, its maxSkew"
             )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stowplan.api.cluster import PendingChange
+from stowplan.model.words import counted
 from stowplan.reconcile.actions import Action, AskToDrain, CheckTemplate, Delete, Evict
 
 MOST_PENDING = 32
@@ -88,7 +89,7 @@ def shortened(pending: tuple[PendingChange, ...]) -> tuple[PendingChange, ...]:
     if len(pending) <= MOST_PENDING:
         return pending
     rest = len(pending) - MOST_PENDING
-    return (*pending[:MOST_PENDING], PendingChange(target="", change=f"{rest} more changes"))
+    return (*pending[:MOST_PENDING], PendingChange(target="", change=counted(rest, "more change")))
 
 
 @dataclass(frozen=True, kw_only=True)

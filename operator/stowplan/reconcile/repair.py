@@ -10,6 +10,7 @@ from stowplan.api import cluster as api
 from stowplan.api import common
 from stowplan.api.base import seconds
 from stowplan.model import objects
+from stowplan.model.words import counted
 from stowplan.reconcile import specs
 from stowplan.reconcile.actions import Create, Delete, Kind, Patch
 from stowplan.reconcile.classify import Group, Member, State, age, leaving
@@ -97,7 +98,7 @@ def _budget_spec(found: Budget, wanted: specs.Manifest, group: Group, draft: Dra
     if found.spec != msgspec.convert(spec, BudgetSpec):
         draft.do(Patch(
             kind="PodDisruptionBudget", name=found.metadata.name, uid=found.metadata.uid,
-            body={"spec": {**spec, "maxUnavailable": None}}, why=f"for {group.size} members",
+            body={"spec": {**spec, "maxUnavailable": None}}, why=f"for {counted(group.size, 'member')}",
         ))  # fmt: skip
 
 

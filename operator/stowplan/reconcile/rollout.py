@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from stowplan.api import cluster as api
+from stowplan.model.words import counted
 from stowplan.reconcile import resizing, specs
 from stowplan.reconcile.actions import CheckTemplate, Delete, Evict
 from stowplan.reconcile.classify import Group, Member, State, majority
@@ -174,10 +175,8 @@ def _no_room(observed: Observed, group: Group, *, allowed: int, unavailable: int
         return "disruptionBudget.maxUnavailable is 0"
     if observed.cluster.spec.update_strategy.max_unavailable in {0, "0%"}:
         return "updateStrategy.maxUnavailable is 0"
-    return (
-        f"a quorum set of {group.size} needs {majority(group.size)} ready members and has none to spare: delete the pod"
-        " yourself to update it"
-    )
+    needed = counted(majority(group.size), "ready member")
+    return f"a quorum set of {group.size} needs {needed} and has none to spare: delete the pod yourself to update it"
 
 
 def _waiting(group: Group) -> str:
@@ -186,5 +185,7 @@ def _waiting(group: Group) -> str:
     waited = next((member for member in group.members if not member.ready), None) or next(stopping, None)
     if waited is None:
         missing = group.size - len(group.members)
-        return f"{missing} members are not there yet" if missing else "another member goes first"
+        if not missing:
+            return "another member goes first"
+        return counted(missing, "member is not there yet", "members are not there yet")
     return f"{waited.name} is not ready: {waited.reason}"

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from stowplan.api import common
 from stowplan.api.policy import FailureDomain
+from stowplan.model.words import counted
 from stowplan.reconcile import draining, resizing, revisions, rollout, specs
 from stowplan.reconcile.actions import Create, Delete, Patch
 from stowplan.reconcile.classify import Group, Member, State, leaving, majority, released
@@ -59,7 +60,7 @@ def shrink(
         left = group.ready - 1
         needed = majority(len(group.members) - 1)
         if left < needed:
-            held_by = f"only {left} ready members of {needed} needed for a majority would be left"
+            held_by = f"only {counted(left, 'ready member')} of {needed} needed for a majority would be left"
     elif not leaves.ready:
         held_by = ""
     held_by = held_by or draining.holds(leaves, now, draft)

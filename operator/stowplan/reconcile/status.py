@@ -14,6 +14,7 @@ from stowplan.api import cluster as api
 from stowplan.api import common, conditions
 from stowplan.api.core import VolumeClaimTemplate
 from stowplan.model import quantity
+from stowplan.model.words import counted
 from stowplan.reconcile import placement, rollout, specs
 from stowplan.reconcile.classify import Group, Member, State, age, leaving, majority
 from stowplan.reconcile.observed import Claim, Observed
@@ -141,16 +142,16 @@ def _unready(observed: Observed, groups: tuple[Group, ...]) -> str:
     ready, wanted = sum(group.ready for group in groups), sum(group.wanted for group in groups)
     waited = [member for group in groups for member in group.members if not member.ready]
     if waited:
-        return f"{ready} of {wanted} members are ready; {_named(waited)}"
+        return f"{ready} of {counted(wanted, 'member is', 'members are')} ready; {_named(waited)}"
     for group in groups:
         if len(group.members) != group.wanted:
-            return f"node set {group.name} has {len(group.members)} members of {group.wanted} wanted"
+            return f"node set {group.name} has {counted(len(group.members), 'member')} of {group.wanted} wanted"
         if not group.settled:
             return f"node set {group.name} has members that are still stopping"
     if observed.cluster.spec.update_strategy.type == "RollingUpdate":
         todo = [member.name for group in groups for member in rollout.outdated(observed, group)]
         if todo:
-            return f"{len(todo)} members have an older template"
+            return counted(len(todo), "member has an older template", "members have an older template")
     return ""
 
 
@@ -167,7 +168,8 @@ def _ready(observed: Observed, groups: tuple[Group, ...], plan: Plan, blocked: V
             type=api.READY, holds=False, reason="RollingOut" if serving else "MembersNotReady", message=unready
         )
     total = sum(group.wanted for group in groups)
-    return Verdict(type=api.READY, holds=True, reason="AllMembersReady", message=f"all {total} members are ready")
+    message = "the only member is ready" if total == 1 else f"all {total} members are ready"
+    return Verdict(type=api.READY, holds=True, reason="AllMembersReady", message=message)
 
 
 def _progressing(  # noqa: PLR0917
@@ -213,7 +215,8 @@ def _degraded(groups: tuple[Group, ...], blocked: Verdict | None, stalled: list[
         if group.quorum and group.ready < needed and any(member in bad for member in group.members):
             return Verdict(
                 type=api.DEGRADED, holds=True, reason="NoMajority",
-                message=f"node set {group.name} has {group.ready} ready members of {needed} needed; {_named(bad)}",
+                message=f"node set {group.name} has {counted(group.ready, 'ready member')} of {needed} needed; "
+                f"{_named(bad)}",
             )  # fmt: skip
     if bad:
         return Verdict(type=api.DEGRADED, holds=True, reason=f"Member{bad[0].state.value}", message=_named(bad))
@@ -256,7 +259,8 @@ def _volumes(groups: tuple[Group, ...]) -> Verdict:
         return Verdict(type=kind, holds=False, reason=problems[0][0], message=shown + more)
     if not wanted:
         return Verdict(type=kind, holds=True, reason="NoVolumes", message="the members have no volumes")
-    return Verdict(type=kind, holds=True, reason="AllBound", message=f"all {wanted} claims are bound")
+    message = "the only claim is bound" if wanted == 1 else f"all {wanted} claims are bound"
+    return Verdict(type=kind, holds=True, reason="AllBound", message=message)
 
 
 def _claim_problems(member: Member, templates: Iterable[VolumeClaimTemplate]) -> Iterable[tuple[str, str]]:

@@ -30,6 +30,7 @@ from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodInfo
+from stowplan.model.words import counted
 from stowplan.scheduler import solver
 from stowplan.scheduler.groups import Group, Roster, Together
 from stowplan.scheduler.outcomes import Placed
@@ -179,7 +180,7 @@ def _remedy_of(framework: Framework, plugin: Plugin) -> PluginRemedy:
 
 def does_not_fit(group: Group, trial: Trial, need: int, answer: solver.Answer | None) -> str:
     """Why a whole group waits."""
-    head = f"{group.name}: no room for {need} members at once"
+    head = f"{group.name}: no room for {counted(need, 'member')} at once"
     match answer:
         case solver.Conflict(rules) if rules:
             return f"{head}; these rules cannot be kept together: {'; '.join(rules)}"

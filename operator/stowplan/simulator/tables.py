@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from stowplan.model.words import counted
 from stowplan.simulator.explain import Explanation
 from stowplan.simulator.plan import Placement, Unschedulable
 
@@ -36,7 +37,8 @@ def explanation(one: Explanation, *, total: int, idle: str | None, wide: bool) -
     if one.chosen is None:
         blocks = [f"{one.pod}: {one.unschedulable}"]
     else:
-        blocks = [f"{one.pod}: {len(one.feasible)} of {total} nodes are feasible, the best is {one.chosen}"]
+        among = counted(total, "node is", "nodes are")
+        blocks = [f"{one.pod}: {len(one.feasible)} of {among} feasible, the best is {one.chosen}"]
         blocks.append(_scores(one, wide=wide))
     if idle is not None:
         blocks.append(f"Stowplan does not try it: {idle}")
