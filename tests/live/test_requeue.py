@@ -221,6 +221,23 @@ async def test_no_pod_is_tried_in_vain_while_others_come_and_go(
     await wait_until(two, what="two of the large pods bound", within=objects.PATIENCE)
 
 
+async def test_what_a_pod_waits_for_now_is_said_though_it_was_not_tried(
+    api: Api, namespace: str, own_node: OwnNode, own: OwnProcess
+) -> None:
+    release, replica = own({})
+    node = await own_node("n", cpu="2")
+    here: dict[str, Any] = {"nodeSelector": {objects.OWN: namespace}, "scheduler": release.name}
+    await api.create(objects.pod(namespace, "patient", cpu="3", **here))
+    await objects.unschedulable(api, namespace, "patient", saying="1 Insufficient cpu")
+    before = replica.metric("scheduler_schedule_attempts_total", result="unschedulable")
+    await api.patch(f"/api/v1/nodes/{node}", {"spec": {"taints": [TAINT]}})
+    await api.patch(f"/api/v1/nodes/{node}/status", {"status": {"allocatable": {"cpu": "7"}}})
+    await objects.unschedulable(api, namespace, "patient", saying="1 node(s) had untolerated taint")
+    assert replica.metric("scheduler_schedule_attempts_total", result="unschedulable") == before
+    await api.patch(f"/api/v1/nodes/{node}", {"spec": {"taints": None}})
+    await objects.bound(api, namespace, "patient")
+
+
 async def test_a_node_that_is_made_anew_under_its_name(api: Api, namespace: str, own_node: OwnNode) -> None:
     name = await own_node("n", taints=[TAINT])
 

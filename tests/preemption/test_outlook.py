@@ -215,7 +215,8 @@ def test_nobody_is_evicted_where_a_plugin_rejects_the_node_all_the_same(plugins:
     failure = framework.schedule(urgent, nodes, CycleState(), 0)
     assert isinstance(failure, Diagnosis)
     answer = Rescue(framework).post_filter(urgent, nodes, failure, 0)
-    assert answer == Unhelped(f"preemption: 0/1 nodes are available: {said}.")
+    assert isinstance(answer, Unhelped)
+    assert answer.reason == f"preemption: 0/1 nodes are available: {said}."
 
 
 def test_nodes_that_are_promised_to_others_are_not_looked_at() -> None:

@@ -12,8 +12,9 @@ from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Refusal, Verdict
 from stowplan.model import objects
 from stowplan.model.pods import Interner, PodInfo
-from stowplan.scheduler.queue import FLUSH_AFTER, SchedulingQueue
+from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import Place, QueuedPodInfo
+from stowplan.scheduler.waiting import FLUSH_AFTER
 
 INTERNER = Interner()
 NODE_ADDED, POD_REMOVED = ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED
@@ -31,6 +32,9 @@ class Alone:
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         return True
 
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        return False
+
 
 @dataclasses.dataclass(frozen=True)
 class Alike:
@@ -44,6 +48,9 @@ class Alike:
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         return event.node in self.room
+
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        return True
 
 
 def diagnosis(reason: str = "x") -> Diagnosis:

@@ -42,10 +42,25 @@ class Unhelped:
     Attributes:
         reason: for users; follows what the filters said.
         waits: whether the pod keeps the node that was promised to it before, because its victims are still leaving.
+        because_of: names of the plugins that reject nodes even without the pods that could leave: what may change their
+            minds may help, too.
     """
 
     reason: str
     waits: bool = False
+    because_of: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class GivesUp(Plugin, Protocol):
+    """A PostFilter plugin that can tell cheaply, for some pods, that it would find no way out.
+
+    A pod that an event has woken is tried again only if it fits somewhere or no such plugin can tell
+    (``scheduler.cycle``); one without this method is asked in any case.
+    """
+
+    def gives_up(self, pod: PodInfo, nodes: Snapshot, failure: Diagnosis, filters: Filters) -> Unhelped | None:
+        """What ``post_filter`` would say, where it is certain that nothing can be done; None where it is not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ from stowplan.framework.plugin import Alike, Hinting, Plugin
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodInfo
 
+_FURTHER = frozenset({ClusterEvent.NODE_REMOVED, ClusterEvent.NODE_LABELS})
+"""What is about one node, and changes what others share with it: domains, and pools of storage."""
+
 Hint = Callable[[PodInfo, Happening, Snapshot], bool]
 
 
@@ -47,6 +50,9 @@ class Remedy(Protocol):
                 judge a node by itself, it does not help before that one says so, too.
         """
 
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether such an event, if it helps the pod, does so by making its own node acceptable and no other."""
+
 
 class PluginRemedy:
     """The remedy of pods that some plugins rejected together.
@@ -55,10 +61,14 @@ class PluginRemedy:
 
     Args:
         plugins: those that rejected at least one node, or the pod as a whole; none where there was no node to reject.
+
+    Attributes:
+        names: theirs.
     """
 
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         plugins = tuple(plugins)
+        self.names = frozenset(each.name for each in plugins)
         self._hints: dict[ClusterEvent, tuple[tuple[str, Hint], ...]] = {
             kind: tuple((plugin_api.only_here(each), _hint(each)) for each in plugins
                         if kind in plugin_api.requeue_on(each))
@@ -86,6 +96,15 @@ class PluginRemedy:
                 return True
         return False
 
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Whether none of the plugins that look at several nodes, or at what these share, says that it may help."""
+        if not event.node or event.kind in _FURTHER:
+            return False
+        try:
+            return not any(hint(pod, event, nodes) for here, hint in self._hints[event.kind] if not here)
+        except Exception:  # noqa: BLE001 - as above
+            return False
+
 
 class Anything:
     """The remedy of pods for which a plugin failed: nobody can say what would help, so everything may."""
@@ -99,6 +118,10 @@ class Anything:
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Always."""
         return True
+
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Nobody can say."""
+        return False
 
 
 class UntilItWorks:
@@ -120,6 +143,10 @@ class UntilItWorks:
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Whether it would be asked about the pod now."""
         return not self._cut_off()
+
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Nobody can say."""
+        return False
 
 
 def _hint(plugin: Plugin) -> Hint:

@@ -6,6 +6,7 @@ once ``framework.conduct`` has cut it off: without it pods wait, which harms nob
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from stowplan.framework import promised
 from stowplan.framework.conduct import POST_FILTER, Call
 from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import CycleState, Filter, Rows, only_here
-from stowplan.framework.postfilter import Nomination, Outlook, PostFilter, Prospect, Unhelped
+from stowplan.framework.postfilter import GivesUp, Nomination, Outlook, PostFilter, Prospect, Unhelped
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
@@ -44,7 +45,26 @@ class Rescue:
             if isinstance(answer, Nomination):
                 return answer
             said.append(answer)
-        return Unhelped(", ".join(each.reason for each in said), waits=any(each.waits for each in said))
+        return _together(said)
+
+    def gives_up(self, pod: PodInfo, nodes: Snapshot, failure: Diagnosis) -> Unhelped | None:
+        """What ``post_filter`` would answer, where it is certain that it finds nothing; None where it is not."""
+        conduct = self._framework.conduct
+        said: list[Unhelped] = []
+        for each in self._framework.plugins:
+            call = Call(self._framework.name, each.name, POST_FILTER)
+            if not hasattr(each, "post_filter") or call in conduct.out:
+                continue
+            if call in conduct.suspects or not hasattr(each, "gives_up"):
+                return None
+            try:
+                answer = cast("GivesUp", each).gives_up(pod, nodes, failure, self)
+            except Exception:  # noqa: BLE001 - it is asked by a try, which takes note of what it raises there
+                return None
+            if answer is None:
+                return None
+            said.append(answer)
+        return _together(said)
 
     def passes(self, pod: PodInfo, nodes: Snapshot, rows: Rows) -> Mask:
         """See ``Filters``."""
@@ -85,3 +105,11 @@ class Rescue:
                 rejects = tuple(Reject(one.mask & ~unsure, one.reason, one.resolution) for one in verdict.rejects)
                 found.append(Verdict(verdict.plugin, rejects=rejects))
         return Prospect(tuple(found), complete)
+
+
+def _together(said: Sequence[Unhelped]) -> Unhelped:
+    return Unhelped(
+        ", ".join(each.reason for each in said),
+        waits=any(each.waits for each in said),
+        because_of=frozenset[str]().union(*(each.because_of for each in said)),
+    )

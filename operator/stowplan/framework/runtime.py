@@ -88,7 +88,7 @@ class Framework:
         self._scorer = Scorer(name, [each for each in scores if each[1]], self.conduct)
         self._reserves = tuple(each for each in plugins if isinstance(each, Reserve))
         self._by_name = {each.name: each for each in plugins}
-        self._remedies: dict[tuple[str, ...], Remedy] = {}
+        self._remedies: dict[frozenset[str], PluginRemedy] = {}
         self._anything = Anything()
         self._until_it_works = UntilItWorks(lambda: self._held() is not None)
 
@@ -136,8 +136,10 @@ class Framework:
                 found.add(verdicts, among=rows if among is None else rows & among)
         return found
 
-    def verdicts(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Iterator[Verdict]:
-        """All that the filters have against the nodes, plugin by plugin, over all nodes."""
+    def verdicts(
+        self, pod: PodInfo, nodes: Snapshot, state: CycleState, *, first: Collection[str] = ()
+    ) -> Iterator[Verdict]:
+        """All that the filters have against the nodes, plugin by plugin, over all nodes; some of them ``first``."""
         held = self._held()
         if held is not None:
             yield held
@@ -151,7 +153,7 @@ class Framework:
             yield before.refusal
             return
         yield from before.rejected
-        for each in self._filters:
+        for each in sorted(self._filters, key=lambda each: each.name not in first) if first else self._filters:
             if each.name not in before.skipped:
                 yield self._verdict_of(each, pod, nodes, state)
 
@@ -368,11 +370,19 @@ class Framework:
         """Those that pods of this profile have needed so far."""
         return self._remedies.values()
 
-    def remedy(self, diagnosis: Diagnosis) -> Remedy:
-        """What can help a pod with this diagnosis; one object for each set of plugins."""
+    def remedy(self, diagnosis: Diagnosis, known: Remedy | None = None) -> Remedy:
+        """What can help a pod with this diagnosis; one object for each set of plugins.
+
+        Args:
+            diagnosis: why the pod fits nowhere.
+            known: a remedy that it has waited for until now: its plugins stay among those that are asked, so that pods
+                which are rejected by one plugin now and by another then need not move from one to the other.
+        """
         if diagnosis.failed:
             return self._anything if self._held() is None else self._until_it_works
-        names = tuple(diagnosis.plugins)
+        names = diagnosis.beyond.union(diagnosis.plugins)
+        if isinstance(known, PluginRemedy) and self._remedies.get(known.names) is known:
+            names |= known.names
         found = self._remedies.get(names)
         if found is None:
             found = self._remedies[names] = PluginRemedy(self._by_name[each] for each in names)

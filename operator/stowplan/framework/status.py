@@ -90,9 +90,10 @@ class Diagnosis:
         refusal: set where a plugin refused the pod before looking at nodes.
         failed: whether that is because a plugin failed: no plugin can say then what would help.
         after: why nothing could be done about it either, see ``framework.postfilter``; "" where nobody tried.
+        beyond: names of the plugins that are the reason for that, be they among ``plugins`` or not.
     """
 
-    __slots__ = ("_found", "after", "failed", "plugins", "reasons", "refusal", "total", "unresolvable")
+    __slots__ = ("_found", "after", "beyond", "failed", "plugins", "reasons", "refusal", "total", "unresolvable")
 
     def __init__(self, total: int, verdicts: Iterable[Verdict], *, among: Mask | None = None) -> None:
         self.total = total
@@ -102,7 +103,8 @@ class Diagnosis:
         self.failed = False
         self.unresolvable: Mask = np.zeros(total, dtype=np.bool_)
         self.after = ""
-        self._found: list[tuple[str, Mask]] = []
+        self.beyond: frozenset[str] = frozenset()
+        self._found: list[tuple[str, str, Mask]] = []
         self.add(verdicts, among=np.ones(total, dtype=np.bool_) if among is None else among)
 
     def add(self, verdicts: Iterable[Verdict], *, among: Mask) -> None:
@@ -125,9 +127,35 @@ class Diagnosis:
 
     def barred_by(self, row: int) -> str:
         """The plugin that rejects a node in a way that evicting pods cannot help; "" where none does."""
-        if not self.unresolvable[row]:
-            return ""
-        return next((plugin for plugin, hit in self._found if hit[row]), "")
+        return self.rejected_by(row) if self.unresolvable[row] else ""
+
+    def rejected_by(self, row: int) -> str:
+        """The plugin that a node counts for; "" for none."""
+        return next((plugin for plugin, _, hit in self._found if hit[row]), "")
+
+    def amended(self, row: int, verdict: Verdict) -> Diagnosis:
+        """The same for all nodes but one, which counts for one reject of a verdict now.
+
+        The plugins stay, be there a node that they reject or not. Not for a refusal.
+        """
+        found = Diagnosis(0, ())
+        found.total, found.after, found.beyond = self.total, self.after, self.beyond
+        found.plugins = {**self.plugins, verdict.plugin: None}
+        (reject,) = verdict.rejects
+        at = (verdict.plugin, reject.reason)
+        masks: dict[tuple[str, str], Mask] = {}
+        for plugin, reason, hit in self._found:
+            here = masks[plugin, reason] = masks.get((plugin, reason), False) | hit
+            here[row] = False
+        masks.setdefault(at, np.zeros(self.total, dtype=np.bool_))[row] = True
+        found._found = [(plugin, reason, hit) for (plugin, reason), hit in masks.items()]
+        for (_, reason), hit in masks.items():
+            count = int(np.count_nonzero(hit))
+            if count:
+                found.reasons[reason] = found.reasons.get(reason, 0) + count
+        found.unresolvable = self.unresolvable.copy()
+        found.unresolvable[row] = reject.resolution is UNRESOLVABLE
+        return found
 
     def _refuse(self, plugin: str, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -145,7 +173,7 @@ class Diagnosis:
                 self.plugins[verdict.plugin] = None
                 if reject.resolution is UNRESOLVABLE:
                     self.unresolvable |= hit
-                self._found.append((verdict.plugin, hit))
+                self._found.append((verdict.plugin, reject.reason, hit))
                 after = after & ~hit
         return after
 

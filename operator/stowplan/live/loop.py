@@ -25,7 +25,7 @@ from stowplan.live.feed import Feed
 from stowplan.live.observe import Observer
 from stowplan.live.prebind import PreBinder
 from stowplan.live.reporter import SCHEDULER_ERROR, UNSCHEDULABLE, Reporter, reference
-from stowplan.scheduler.cycle import Batch, Placed, Question, Unplaced
+from stowplan.scheduler.cycle import Batch, Looked, Placed, Question, Unplaced
 from stowplan.scheduler.groups import Group
 from stowplan.scheduler.promises import UNDER_WAY
 from stowplan.scheduler.queued import Place
@@ -147,6 +147,9 @@ class SchedulingLoop:
                 return False
             case Unplaced():
                 self._unplaced(outcome, started)
+            case Looked():
+                if outcome.news and outcome.diagnosis.after != UNDER_WAY:
+                    self._reporter.failed(outcome.pod, outcome.diagnosis.message, reason=UNSCHEDULABLE)
             case Batch():
                 self._together(outcome, tasks, started)
             case Placed():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from stowplan.framework.events import ClusterEvent
+from stowplan.framework.events import NODE_CHANGES, ClusterEvent
 from stowplan.framework.postfilter import Filters, Nomination, Unhelped
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
@@ -39,7 +39,8 @@ class DefaultPreemption:
     """
 
     name = "DefaultPreemption"
-    requeue_on: frozenset[ClusterEvent] = frozenset()
+    requeue_on = NODE_CHANGES | {ClusterEvent.POD_ADDED, ClusterEvent.POD_REMOVED, ClusterEvent.POD_LABELS}
+    """What changes whether an eviction would break a rule."""
 
     def __init__(self, args: PreemptionArgs, keeper: Keeper) -> None:
         self._args = args
@@ -55,8 +56,18 @@ class DefaultPreemption:
         search = Search(pod, nodes, filters, failure=failure, keeper=self._keeper, chance=chance)
         best = search.best()
         if best is None:
-            return Unhelped(f"preemption: {search.message}")
+            return Unhelped(f"preemption: {search.message}", because_of=search.because_of)
         return Nomination(nodes.name(best.row), best.victims)
+
+    def gives_up(self, pod: PodInfo, nodes: Snapshot, failure: Diagnosis, filters: Filters) -> Unhelped | None:
+        """See ``framework.postfilter.GivesUp``: the pod may evict nobody, or nobody whose eviction could be enough."""
+        problem = self._not_eligible(pod, nodes, failure)
+        if problem:
+            return Unhelped(f"preemption: not eligible due to {problem}", waits=True)
+        search = Search(pod, nodes, filters, failure=failure, keeper=self._keeper, chance=0)
+        if not search.hopeless():
+            return None
+        return Unhelped(f"preemption: {search.message}", because_of=search.because_of)
 
     def _not_eligible(self, pod: PodInfo, nodes: Snapshot, failure: Diagnosis) -> str:
         if pod.preemption_policy == NEVER:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -44,6 +44,8 @@ ENOUGH_ALONE: Final = 32
 """The same where nodes have to be looked at one by one, since the pod's rules reach over several nodes."""
 LOOKS_ALONE: Final = 256
 """Nodes that are looked at one by one in one attempt; a third of a millisecond each."""
+FEW: Final = 8
+"""Nodes on which it is worth while to try who would have to leave, just to learn whether there is any candidate."""
 STRIDE: Final = 251
 """How far apart two attempts in a row begin: a prime below ``LOOKS_ALONE``, so that together they leave no node out."""
 
@@ -51,6 +53,7 @@ NO_VICTIMS: Final = "No preemption victims found for incoming pod"
 NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 NOT_TRIED: Final = f"node(s) where preemption has yet to be tried ({LOOKS_ALONE} at most in one attempt)"
 
+_HERE: Final = "DefaultPreemption"
 _OFFSET: Final = 2**31
 """Added to each priority before they are summed, so that more victims never cost less."""
 _LATE: Final = 10**14
@@ -176,11 +179,19 @@ class Search:
         """Why there is no candidate; complete only where there is none."""
         return self._said.message
 
+    @property
+    def because_of(self) -> frozenset[str]:
+        """The filters that reject nodes even without the pods that could leave; this plugin, where rules keep those."""
+        return frozenset(self._said.plugins.keys() - (set() if self._spared else {_HERE}))
+
     def best(self) -> Candidate | None:
         """The best candidate."""
         self._say(~self._open, NOT_HELPFUL)
+        return self._best_of(self._levels())
+
+    def _best_of(self, levels: Iterable[tuple[int, Rows]]) -> Candidate | None:
         found: list[Candidate] = []
-        for level, rows in self._levels():
+        for level, rows in levels:
             some = 0
             for batch in self._batches(rows):
                 more = list(self._candidates(batch, silent=bool(found)))
@@ -192,6 +203,15 @@ class Search:
             if best is not None and not best.violations and best.victims[0].priority <= level:
                 return best
         return self._settle(found)
+
+    def hopeless(self) -> bool:
+        """Whether there is certainly no candidate; ``message`` says why then.
+
+        Found out without trying who would have to leave, but where only ``FEW`` nodes are left to be tried.
+        """
+        self._say(~self._open, NOT_HELPFUL)
+        levels = list(self._levels())
+        return sum(len(rows) for _, rows in levels) <= FEW and self._best_of(levels) is None
 
     def of(self, row: int) -> Candidate | None:
         """What it would cost to make this very node free, no rule of a policy counted; None where it cannot be."""
@@ -301,7 +321,7 @@ class Search:
             self._said.merge(stage.said(failed))
 
     def _say(self, mask: Mask, reason: str) -> None:
-        self._said.add([Verdict("DefaultPreemption", rejects=(Reject(mask, reason),))], among=mask)
+        self._said.add([Verdict(_HERE, rejects=(Reject(mask, reason),))], among=mask)
 
 
 def _some(rows: Rows | list[int], size: int) -> Mask:

@@ -12,12 +12,14 @@ from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
 from stowplan.framework.status import Diagnosis
+from stowplan.framework.trial import beside
 from stowplan.model.pods import PodClass, PodInfo
-from stowplan.scheduler import shadows, solver
+from stowplan.scheduler import looks, shadows, solver
 from stowplan.scheduler.cache import ClusterCache
 from stowplan.scheduler.group_cycle import GroupCycle
 from stowplan.scheduler.groups import Roster
-from stowplan.scheduler.outcomes import Batch, Placed, Question, Unplaced
+from stowplan.scheduler.looks import Hope
+from stowplan.scheduler.outcomes import Batch, Looked, Placed, Question, Unplaced
 from stowplan.scheduler.placing import Placer
 from stowplan.scheduler.promises import Promises
 from stowplan.scheduler.queue import SchedulingQueue
@@ -25,9 +27,9 @@ from stowplan.scheduler.queued import QueuedPodInfo
 from stowplan.scheduler.shadows import ShadowFor
 from stowplan.scheduler.trials import Trials
 
-__all__ = ["Batch", "Outcome", "Placed", "Question", "Scheduler", "Unplaced"]
+__all__ = ["Batch", "Looked", "Outcome", "Placed", "Question", "Scheduler", "Unplaced"]
 
-Outcome = Placed | Unplaced | Batch
+Outcome = Placed | Unplaced | Batch | Looked
 
 MOST_TRIED = 32
 """Members of a group that waits on which a policy in mode DryRun is tried at a time."""
@@ -82,6 +84,9 @@ class Scheduler:
         queued = self.queue.pop(now)
         if queued is None:
             return None
+        looked = self._look(queued, now)
+        if looked is not None:
+            return looked
         placer = self._placer(chance, probe_for)
         group = self.roster.of(queued.pod)
         if group is not None:
@@ -116,6 +121,43 @@ class Scheduler:
         batch = self._groups.answered(question, answer, seconds, self._placer(chance, probe_for), now)
         self._try_on(batch.unplaced)
         return batch
+
+    def _look(self, queued: QueuedPodInfo, now: float) -> Looked | None:
+        """Puts a popped pod back that an event has woken and that a try would not help; None where it is to be tried.
+
+        It is to be tried as well where more depends on it than its own node: a gang, a promise, what a policy in mode
+        DryRun would say, or whether a plugin works again.
+        """
+        pod = queued.pod
+        hope, group, framework = self.queue.hope(queued, now), self.roster.of(pod), self.framework_for(pod.cls)
+        strict = group is not None and group.strict
+        if hope is None or strict or framework.conduct.suspects or self._shadow_for(pod.cls) is not None:
+            return None
+        try:
+            diagnosis = self._why_not(pod, framework, hope)
+        except Exception:
+            self.queue.failed(queued, now)
+            raise
+        if diagnosis is None:
+            return None
+        news = queued.reasons != diagnosis.reasons.keys()
+        queued.message = diagnosis.message
+        self.queue.sleeps_on(
+            queued, diagnosis, framework.remedy(diagnosis, hope.remedy), now, whole=hope.diagnosis is None
+        )
+        return Looked(queued, diagnosis, news)
+
+    def _why_not(self, pod: PodInfo, framework: Framework, hope: Hope) -> Diagnosis | None:
+        """Why a pod would come away empty-handed from a try; None where that is not certain."""
+        nodes, nominations = self.cache.snapshot, self.cache.snapshot.nominations
+        known = hope.diagnosis
+        with beside(nodes.homes.beside(pod), nodes):
+            if known is not None and not nominations and (not self.preempts or self._nobody_to_evict(pod, known)):
+                return looks.on(hope.nodes, pod, framework, nodes, known)
+            diagnosis = self.queue.known(pod, framework.remedies) or looks.everywhere(pod, framework, nodes)
+        if diagnosis is None or not self.preempts or self.promises.in_vain(pod, framework, diagnosis):
+            return diagnosis
+        return None
 
     def _placer(self, chance: int, probe_for: Callable[[Framework], Probe]) -> Placer:
         return Placer(self.cache, self.roster, self.framework_for, chance, probe_for, shadow_for=self._shadow_for)
@@ -193,7 +235,7 @@ class Scheduler:
         message = diagnosis.message
         repeated = message == queued.message
         queued.message = message
-        self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now)
+        self.queue.unschedulable(queued, diagnosis, framework.remedy(diagnosis), now, promised=promise is not None)
         if promise is not None:
             for each in promise.displaced:
                 self.queue.activate(each.uid, now)
@@ -207,7 +249,11 @@ class Scheduler:
         """Whether nothing could be done for a pod that is like this one, and there is still nobody to evict."""
         if not diagnosis.after:
             return False
-        return bool(diagnosis.unresolvable.all()) or self.cache.snapshot.lowest_priority() >= pod.priority
+        return bool(diagnosis.unresolvable.all()) or self._nobody_to_evict(pod, diagnosis)
+
+    def _nobody_to_evict(self, pod: PodInfo, diagnosis: Diagnosis) -> bool:
+        """The latter."""
+        return bool(diagnosis.after) and self.cache.snapshot.lowest_priority() >= pod.priority
 
     def carried_out(self, uid: str, now: float, *, done: bool) -> None:
         """The victims of a pod have been asked to leave; if that has failed, the pod is tried again."""

@@ -216,6 +216,10 @@ class Together:
         """Whether it may help any member."""
         return event.once(self._alike, lambda: self._helps_any(event, nodes))
 
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """A node for one member is another one for the others."""
+        return False
+
     def _helps_any(self, event: Happening, nodes: Snapshot) -> bool:
         return any(event.kind in remedy.kinds and remedy.helps(each, event, nodes) for each, remedy in self._members)
 
@@ -237,6 +241,10 @@ class Company:
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
         """Never."""
+        return False
+
+    def only_there(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
+        """Nothing helps."""
         return False
 
 

@@ -61,6 +61,25 @@ class Unplaced:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Looked:
+    """A pod that an event has woken was not tried, since a look has shown that it still fits nowhere; it sleeps on.
+
+    Attributes:
+        diagnosis: why.
+        news: whether the reasons are others than those that were said before.
+    """
+
+    queued: QueuedPodInfo
+    diagnosis: Diagnosis
+    news: bool
+
+    @property
+    def pod(self) -> PodInfo:
+        """The pod."""
+        return self.queued.pod
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Question:
     """To be answered by ``scheduler.solver``, and then to be told to ``Scheduler.answered``.
 

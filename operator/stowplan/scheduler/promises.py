@@ -76,11 +76,30 @@ class Promises:
                 nominations.nominate(each, "")
             self._under_way.add(pod.uid)
             return Promise(answer.node, answer.victims, displaced)
-        failure.after = answer.reason
+        failure.after, failure.beyond = answer.reason, answer.because_of
         if answer.waits or not nominations.node_of(pod.uid):
             return None
         nominations.nominate(pod, "")
         return Promise("", (), ())
+
+    def in_vain(self, pod: PodInfo, framework: Framework, failure: Diagnosis) -> bool:
+        """Whether ``seek`` is certain to change nothing, as far as that is told without a search.
+
+        The diagnosis says why then, as it would after ``seek``.
+        """
+        if failure.failed:
+            return False
+        if not len(self._nodes):
+            return True
+        if pod.uid in self._under_way:
+            failure.after = UNDER_WAY
+            return True
+        with beside(tuple(map(_settled, self._nodes.homes.beside(pod))), self._nodes):
+            answer = Rescue(framework).gives_up(pod, self._nodes, failure)
+        if answer is None or (self._nodes.nominations.node_of(pod.uid) and not answer.waits):
+            return False
+        failure.after, failure.beyond = answer.reason, answer.because_of
+        return True
 
     def carried_out(self, uid: str) -> None:
         """The victims have been asked to leave, or that has failed."""

@@ -38,12 +38,9 @@ from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodClass, PodInfo
+from stowplan.scheduler.looks import Hope
 from stowplan.scheduler.queued import Place, QueuedPodInfo
-from stowplan.scheduler.waiting import Group, Knock
-
-FLUSH_AFTER = 300.0
-"""Seconds after which unschedulable pods are tried again without an event."""
-
+from stowplan.scheduler.waiting import FLUSH_AFTER, Group, Knock
 
 # Why a pod enters a queue, where that is no ClusterEvent; kube-scheduler's labels (pkg/scheduler/framework/events.go).
 CREATED = "UnschedulablePodAdd"
@@ -52,6 +49,8 @@ ATTEMPT_FAILED = "ScheduleAttemptFailure"
 BACKOFF_OVER = "BackoffComplete"
 TIMEOUT = "UnschedulableTimeout"
 ACTIVATED = "ForceActivate"
+_EVENTS = frozenset(kind.value for kind in ClusterEvent)
+"""Likewise, where it is one."""
 
 
 class SchedulingQueue:
@@ -65,6 +64,7 @@ class SchedulingQueue:
     Attributes:
         incoming: how many pods have ever entered each place, and why.
         vain: how many tries have ended with the reasons of the one before, by what the pod was woken by.
+        spared: how many tries a look has spared, likewise.
     """
 
     def __init__(self, nodes: Snapshot, *, initial_backoff: float = 1.0, max_backoff: float = 10.0) -> None:
@@ -83,6 +83,7 @@ class SchedulingQueue:
         self._sizes = dict.fromkeys(Place, 0)
         self.incoming: Counter[tuple[Place, str]] = Counter()
         self.vain: Counter[str] = Counter()
+        self.spared: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -150,15 +151,63 @@ class SchedulingQueue:
             self._out(queued)
         return queued
 
-    def unschedulable(self, queued: QueuedPodInfo, diagnosis: Diagnosis, remedy: Remedy, now: float) -> None:
-        """A popped pod fits nowhere: it waits until an event may help it."""
-        reasons = frozenset(diagnosis.reasons)
-        if queued.woken_by and queued.reasons == reasons:
+    def unschedulable(
+        self, queued: QueuedPodInfo, diagnosis: Diagnosis, remedy: Remedy, now: float, *, promised: bool = False
+    ) -> None:
+        """A popped pod was tried and fits nowhere: it waits until an event may help it.
+
+        Args:
+            queued: the pod.
+            diagnosis: why.
+            remedy: what may help it.
+            now: seconds of a monotonic clock.
+            promised: whether something came of the try all the same: a promise, or the end of one.
+        """
+        if queued.woken_by and not promised and queued.reasons == diagnosis.reasons.keys():
             self.vain[queued.woken_by] += 1
+        queued.looks = 0
+        self._sleep(queued, diagnosis, remedy, now + self.backoff(queued.attempts), now)
+
+    def hope(self, queued: QueuedPodInfo, now: float) -> Hope | None:
+        """Why a popped pod was woken, where that was by an event of the cluster."""
+        if queued.woken_by not in _EVENTS:
+            return None
+        group = self._group_of.get(queued.pod.uid)
+        return Hope() if group is None else group.hope(self._nodes, now)
+
+    def sleeps_on(
+        self, queued: QueuedPodInfo, diagnosis: Diagnosis, remedy: Remedy, now: float, *, whole: bool
+    ) -> None:
+        """A popped pod fits nowhere still, and was not tried: it waits for another event.
+
+        It is not looked at more often than it would be tried.
+
+        Args:
+            queued: the pod.
+            diagnosis: why.
+            remedy: what may help it.
+            now: seconds of a monotonic clock.
+            whole: whether all nodes were looked at for that.
+        """
+        self.spared[queued.woken_by] += 1
+        queued.attempts -= 1
+        queued.looks += 1
+        self._sleep(queued, diagnosis, remedy, now + self.backoff(queued.looks), now, whole=whole)
+
+    def _sleep(
+        self,
+        queued: QueuedPodInfo,
+        diagnosis: Diagnosis,
+        remedy: Remedy,
+        backoff_until: float,
+        now: float,
+        *,
+        whole: bool = True,
+    ) -> None:
         queued.woken_by = ""
-        queued.reasons = reasons
+        queued.reasons = frozenset(diagnosis.reasons)
         queued.rejected_by = tuple(diagnosis.plugins)
-        queued.backoff_until = now + self.backoff(queued.attempts)
+        queued.backoff_until = backoff_until
         self._all[queued.pod.uid] = queued
         group = self._group(remedy, queued.pod)
         if group.knock is not None and group.knock.queued is queued:  # it knocked for all of them in vain
@@ -167,6 +216,8 @@ class SchedulingQueue:
             self._settle(queued, now)
         if diagnosis is not group.diagnosis:
             group.diagnosis, group.layout, group.since = diagnosis, self._nodes.layout, now
+            if whole or not group.pods:
+                group.whole = now
             self._asleep.pop(group, None)
         if group.knock is None:
             self._asleep.setdefault(group)

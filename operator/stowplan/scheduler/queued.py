@@ -24,6 +24,7 @@ class QueuedPodInfo:
     Attributes:
         added: when the queue saw it first.
         attempts: decisions made for it.
+        looks: looks in a row, since the last decision, that have shown that none was needed.
         backoff_until: it is not tried again before.
         rejected_by: plugins that rejected it when it was last found to fit nowhere.
         reasons: theirs, without numbers.
@@ -36,6 +37,7 @@ class QueuedPodInfo:
     added: float
     place: Place = Place.ACTIVE
     attempts: int = 0
+    looks: int = 0
     backoff_until: float = 0.0
     rejected_by: tuple[str, ...] = ()
     reasons: frozenset[str] = frozenset()

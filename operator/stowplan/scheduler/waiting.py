@@ -18,10 +18,15 @@ from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodInfo
+from stowplan.scheduler.looks import Hope
 from stowplan.scheduler.queued import QueuedPodInfo
 
 MANY = 32
 """Events that a group remembers while one of its pods knocks; after more of them the next one knocks in any case."""
+
+
+FLUSH_AFTER = 300.0
+"""Seconds after which what events may have missed is looked for."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -51,10 +56,11 @@ class Group:
         diagnosis: why they fit nowhere, as last found for one of them.
         layout: the nodes' layout at that time: the rows that the diagnosis speaks of.
         since: when that was.
+        whole: when all nodes were looked at for that.
         knock: the try that is under way for all of them; None while they sleep.
     """
 
-    __slots__ = ("_heap", "diagnosis", "key", "knock", "layout", "pods", "remedy", "since")
+    __slots__ = ("_heap", "diagnosis", "key", "knock", "layout", "pods", "remedy", "since", "whole")
 
     def __init__(self, remedy: Remedy, key: Hashable) -> None:
         self.remedy = remedy
@@ -62,7 +68,7 @@ class Group:
         self.pods: dict[str, QueuedPodInfo] = {}
         self.diagnosis: Diagnosis | None = None
         self.layout = 0
-        self.since = 0.0
+        self.since = self.whole = 0.0
         self.knock: Knock | None = None
         self._heap: list[tuple[float, int, QueuedPodInfo]] = []
 
@@ -84,6 +90,17 @@ class Group:
         if event.kind not in self.remedy.kinds:
             return False
         return self.remedy.helps(self._any(), event, nodes, self._barred_by(event, nodes))
+
+    def hope(self, nodes: Snapshot, now: float) -> Hope:
+        """What is known of the pod that knocks, and what has happened since; there must be one."""
+        knock = self.knock
+        assert knock is not None
+        known = self.diagnosis if self.layout == nodes.layout and not knock.surely else None
+        if known is None or known.refusal is not None or now - self.whole >= FLUSH_AFTER:
+            return Hope(self.remedy)
+        if not all(self.remedy.only_there(knock.queued.pod, each, nodes) for each in knock.events):
+            return Hope(self.remedy)
+        return Hope(self.remedy, known, frozenset(each.node for each in knock.events))
 
     def note(self, event: Happening) -> None:
         """Something happened while a pod knocks; it is judged when it is known whether that one got a node."""
