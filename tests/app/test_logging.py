@@ -103,6 +103,18 @@ def test_kopf_says_which_object_it_is_about() -> None:
 
 
 @pytest.mark.parametrize(
+    ("level", "expected"),
+    [pytest.param("info", ["warning", "error"], id="info"), pytest.param("error", ["error"], id="error")],
+)
+def test_a_request_that_kopf_repeats_is_no_error(level: app_logging.Level, expected: list[str]) -> None:
+    stream = io.StringIO()
+    app_logging.configure(level=level, stream=stream)
+    logging.getLogger("kopf._cogs.clients.watching").error("Request attempt #1/9 failed; will retry: GET …")
+    logging.getLogger("kopf.objects").error("a handler failed")
+    assert [line["level"] for line in lines(stream)] == expected
+
+
+@pytest.mark.parametrize(
     ("level", "written"),
     [
         pytest.param("debug", ["debug", "info", "warning", "error"], id="debug"),

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, Literal, TextIO
 
 import msgspec
@@ -33,6 +34,7 @@ Format = Literal["json", "text"]
 _HEAD: Final = ("ts", "level", "logger", "msg")
 # They report each step of their own at info; of use to somebody who debugs Stowplan only.
 _CHATTY: Final = ("kopf", "aiohttp", "asyncio")
+_KOPF_REQUESTS: Final = "kopf._cogs.clients."
 
 
 class _Line:
@@ -69,10 +71,25 @@ def configure(*, level: Level = "info", form: Format = "json", stream: TextIO | 
     )
     handler = logging.StreamHandler(target)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_object_of_kopf, *last]))
+    handler.addFilter(_level_of_kopf(threshold))
     logging.basicConfig(level=threshold, handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(threshold if level == "debug" else max(threshold, logging.WARNING))
     logging.captureWarnings(True)
+
+
+def _level_of_kopf(threshold: int) -> Callable[[logging.LogRecord], bool]:
+    """A filter: requests of kopf's that fail are warnings.
+
+    Kopf says ``error`` of each one that it repeats, whenever the API server starts anew; what it gives up, it raises.
+    """
+
+    def judge(record: logging.LogRecord) -> bool:
+        if record.name.startswith(_KOPF_REQUESTS) and record.levelno == logging.ERROR:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return record.levelno >= threshold
+
+    return judge
 
 
 def _renderer(form: Format) -> Processor:
