@@ -38,7 +38,7 @@ def test_what_is_kept_is_worked_out_again_only_for_nodes_that_changed() -> None:
     assert np.flatnonzero(nodes.kept("key", double)).tolist() == [7, 8]
     nodes.remove_pod(there.uid)
     assert np.flatnonzero(nodes.kept("key", double)).tolist() == [8]
-    assert double.asked == [100, 1, 1, 1]
+    assert double.asked == [100, 2, 1]
 
 
 def test_nodes_that_look_the_same_are_worked_out_once() -> None:
@@ -65,6 +65,33 @@ def test_what_is_kept_is_what_would_be_worked_out_now(steps: list[tuple[int, str
         if not stays:
             nodes.remove_pod(there.uid)
         assert nodes.kept("key", look).tolist() == look(slice(0, 6)).tolist()
+
+
+@given(st.lists(st.lists(st.integers(0, 79), min_size=1, max_size=20), max_size=6), st.sampled_from(["1", "500m"]))
+def test_few_and_many_nodes_that_have_changed_are_worked_out_as_one_would_be(steps: list[list[int]], cpu: str) -> None:
+    nodes = snapshot(node(f"n{i}", cpu=str(4 + i % 3)) for i in range(80))
+
+    def look(rows: RowIndex) -> Small:
+        free = nodes.allocatable[0, rows] - nodes.requested[0, rows]
+        return np.stack((free // 100, nodes.requested[3, rows])).astype(np.uint8)
+
+    for number, rows in enumerate(steps):
+        for place, row in enumerate(rows):
+            nodes.add_pod(pod(f"p{number}-{place}", on=f"n{row}", cpu=cpu))
+        assert nodes.kept("key", look).tolist() == look(slice(0, 80)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked"), [pytest.param(10, 1, id="few that look the same"), pytest.param(20, 20, id="many")]
+)
+def test_all_nodes_that_have_changed_are_worked_out_at_once(changed: int, asked: int) -> None:
+    nodes = snapshot(node(f"n{i}") for i in range(100))
+    double = Counting(nodes)
+    nodes.kept("key", double)
+    for i in range(changed):
+        nodes.add_pod(pod(f"p{i}", on=f"n{i}"))
+    assert np.flatnonzero(nodes.kept("key", double)).tolist() == list(range(changed))
+    assert double.asked == [100, asked]
 
 
 def test_a_heartbeat_changes_nothing_and_less_allocatable_does() -> None:

@@ -30,6 +30,7 @@ N = TypeVar("N", bound=np.integer)
 _JOURNAL = 1 << 14
 _KEPT = 512
 _KNOWN = 256
+_FEW = 16
 
 
 class _Kept:
@@ -174,16 +175,26 @@ class NodeTable:
                 del self._kept[next(iter(self._kept))]
             entry = self._kept[key] = _Kept(compute(slice(0, len(self.nodes))), journal)
         elif entry.seen < len(journal):
-            for row in journal[entry.seen :]:
-                look = self._amounts[:, row].tobytes()
-                result = entry.known.get(look)
-                if result is None:
-                    if len(entry.known) >= _KNOWN:
-                        entry.known.clear()
-                    result = entry.known[look] = compute(np.array([row], dtype=np.intp))[..., 0]
-                entry.by_row[row] = result
+            self._catch_up(entry, list(set(journal[entry.seen :])), compute)
             entry.seen = len(journal)
         return cast("npt.NDArray[N]", entry.array)
+
+    def _catch_up(self, entry: _Kept, rows: list[int], compute: Callable[[RowIndex], npt.NDArray[N]]) -> None:
+        """Works some rows out anew: by what they look like where they are few, and all that is new at once."""
+        if len(rows) > _FEW:
+            entry.array[..., rows] = compute(np.array(rows, dtype=np.intp))
+            return
+        known = entry.known
+        looks = [self._amounts[:, row].tobytes() for row in rows]
+        new = {look: row for row, look in zip(rows, looks, strict=True) if look not in known}
+        if new:
+            if len(known) > _KNOWN:
+                known.clear()
+                new = dict(zip(looks, rows, strict=True))
+            results = compute(np.fromiter(new.values(), dtype=np.intp))
+            known.update((look, results[..., place]) for place, look in enumerate(new))
+        for row, look in zip(rows, looks, strict=True):
+            entry.by_row[row] = known[look]
 
     def add(self, node: objects.Node) -> int:
         """Appends a node and returns its row. Raises InvalidObject and then changes nothing."""
