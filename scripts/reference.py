@@ -14,6 +14,7 @@ from scripts.crd_schema import INT_OR_STRING, PRESERVE, Json, Schema
 from scripts.crds import Kind
 
 from stowplan.api import common
+from stowplan.reconcile import draining, specs
 
 INTRODUCTION = f"""# API reference
 
@@ -29,7 +30,11 @@ NAMES = (
     (common.LABEL_MEMBER, "label", "The ordinal of a member."),
     (common.LABEL_REVISION, "label", "The revision of the template that a member's pod was made from."),
     (f"{common.ROLE_LABEL_PREFIX}<role>", "label", 'On a member, with the value "true": a role of its node set.'),
-    (common.ANNOTATION_POLICY, "annotation", "On a pod, by the user: the SchedulingPolicy that governs it."),
+    (
+        common.ANNOTATION_POLICY,
+        "annotation",
+        "On a pod: the SchedulingPolicy that governs it. By the user; on a member from schedulingPolicyRef.",
+    ),
     (common.ANNOTATION_WHY, "annotation", "On a bound pod: why this node, as compact JSON."),
     (common.ANNOTATION_FENCE, "annotation", "On a bound pod: holder and transitions of the lease it was bound under."),
     (
@@ -37,6 +42,10 @@ NAMES = (
         "annotation",
         "On a claim: to what size it grows while nobody uses it, and since when.",
     ),
+    (specs.ANNOTATION_RELEASED, "annotation", "On a claim whose member was scaled away: whenScaled as it was then."),
+    (specs.ANNOTATION_DRAIN, "annotation", "On a member: the drain of its node set, as JSON."),
+    (specs.ANNOTATION_DRAINING, "annotation", "On a member that is to be removed: when it was first asked to drain."),
+    (draining.DRAINED, "annotation", "On a member that is to be removed: it has answered that it is drained."),
 )
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from scripts import crd_schema, crds, generate
+from scripts import crd_schema, crds, generate, reference
 from scripts.crds import Kind
 from tests.api import objects
 from tests.api.objects import Object
@@ -98,6 +99,13 @@ def test_names_subresources_and_columns_are_those_of_the_contract() -> None:
         "kind": "StatefulCluster", "listKind": "StatefulClusterList", "plural": "statefulclusters",
         "singular": "statefulcluster", "shortNames": ["stc"], "categories": ["stowplan"],
     }  # fmt: skip
+
+
+def test_every_label_and_annotation_of_ours_is_in_the_reference() -> None:
+    said = r'^[A-Z_]+(?:: Final)? = f"\{(?:common\.)?GROUP\}/([a-z-]+)"'
+    sources = (path.read_text() for path in (generate.ROOT / "operator" / "stowplan").rglob("*.py"))
+    used = {f"stowplan.dev/{name}" for source in sources for name in re.findall(said, source, re.MULTILINE)}
+    assert used - {"stowplan.dev/operator"} == {name for name, _, _ in reference.NAMES if "<" not in name}
 
 
 def test_what_is_committed_is_fresh() -> None:

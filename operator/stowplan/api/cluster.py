@@ -190,7 +190,8 @@ class StatefulClusterSpec(ApiModel):
     """Make no changes; status is still kept."""
     replicas: Replicas | None = None
     """Shorthand for a cluster with one node set whose own replicas is left out: what kubectl scale and a
-    HorizontalPodAutoscaler write. An autoscaler needs it to be there."""
+    HorizontalPodAutoscaler write. An autoscaler needs it to be there. Leave it out otherwise: kubectl apply
+    --server-side takes no null here."""
     node_sets: Annotated[tuple[NodeSet, ...], Field(min_length=1), ListMap("name", max_items=MAX_NODE_SETS)]
     """The kinds of member."""
     update_strategy: UpdateStrategy = UpdateStrategy()
@@ -205,12 +206,12 @@ class StatefulClusterSpec(ApiModel):
     """How many members may be evicted at once."""
 
     @cel(
-        "!has(self.replicas) || size(self.nodeSets) == 1",
+        "!has(self.replicas) || size(self.nodeSets) < 2",
         "replicas is for a cluster with one node set; this one has several: set nodeSets[].replicas instead",
         field=".replicas",
     )
     def _replicas_is_for_one_set(self) -> bool:
-        return self.replicas is None or len(self.node_sets) == 1
+        return self.replicas is None or len(self.node_sets) < 2
 
     @cel(
         "!has(self.replicas) || size(self.nodeSets) != 1 || !has(self.nodeSets[0].replicas)",

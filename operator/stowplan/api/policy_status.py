@@ -40,9 +40,10 @@ class DomainStatus(ApiModel):
     within: str | None = None
     """The domain inside which was counted, where the rule has within."""
     counts: dict[str, Int] = Field(default_factory=dict)
-    """Pods in each domain."""
+    """Pods in each domain; of a separate or colocate rule, which is listed only while pods break it, in the domains
+    where they do."""
     skew: Int = 0
-    """The difference between the fullest and the emptiest domain."""
+    """The difference between the fullest and the emptiest domain; 0 where the rule is no spread rule."""
     violated: Bool = False
     """Whether the pods that run now break the rule."""
 
