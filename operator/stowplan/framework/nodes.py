@@ -6,7 +6,7 @@ Rows are dense: removing a node moves the last one into its place, so a plugin n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Set
 from typing import TypeVar, cast
 
 import numpy as np
@@ -175,26 +175,30 @@ class NodeTable:
                 del self._kept[next(iter(self._kept))]
             entry = self._kept[key] = _Kept(compute(slice(0, len(self.nodes))), journal)
         elif entry.seen < len(journal):
-            self._catch_up(entry, list(set(journal[entry.seen :])), compute)
+            self._catch_up(entry, set(journal[entry.seen :]), compute)
             entry.seen = len(journal)
         return cast("npt.NDArray[N]", entry.array)
 
-    def _catch_up(self, entry: _Kept, rows: list[int], compute: Callable[[RowIndex], npt.NDArray[N]]) -> None:
-        """Works some rows out anew: by what they look like where they are few, and all that is new at once."""
+    def _catch_up(self, entry: _Kept, rows: Set[int], compute: Callable[[RowIndex], npt.NDArray[N]]) -> None:
+        """Works some rows out anew: where they are few by what they look like, and all that is new at once."""
         if len(rows) > _FEW:
-            entry.array[..., rows] = compute(np.array(rows, dtype=np.intp))
+            changed = np.fromiter(rows, dtype=np.intp)
+            entry.array[..., changed] = compute(changed)
             return
-        known = entry.known
-        looks = [self._amounts[:, row].tobytes() for row in rows]
-        new = {look: row for row, look in zip(rows, looks, strict=True) if look not in known}
+        new: dict[bytes, list[int]] = {}
+        for row in rows:
+            look = self._amounts[:, row].tobytes()
+            result = entry.known.get(look)
+            if result is None:
+                new.setdefault(look, []).append(row)
+            else:
+                entry.by_row[row] = result
         if new:
-            if len(known) > _KNOWN:
-                known.clear()
-                new = dict(zip(looks, rows, strict=True))
-            results = compute(np.fromiter(new.values(), dtype=np.intp))
-            known.update((look, results[..., place]) for place, look in enumerate(new))
-        for row, look in zip(rows, looks, strict=True):
-            entry.by_row[row] = known[look]
+            if len(entry.known) >= _KNOWN:
+                entry.known.clear()
+            results = compute(np.array([alike[0] for alike in new.values()], dtype=np.intp))
+            for place, (look, alike) in enumerate(new.items()):
+                entry.known[look] = entry.by_row[alike] = results[..., place]
 
     def add(self, node: objects.Node) -> int:
         """Appends a node and returns its row. Raises InvalidObject and then changes nothing."""
