@@ -147,12 +147,15 @@ Examples:
   stowplan plan -n prod
   kubectl get nodes,pods,pvc,pv,sc,schpol -A -o json | stowplan plan -f -
   stowplan plan -f cluster.json -f new-pods.yaml -o json
+  stowplan plan -f cluster.json -f my-stateful-cluster.yaml
 """,
 )
 @_input
 @_connection
 def plan(**flags: Any) -> None:
     """Where all pending pods would go, in queue order, each placed before the next. Nothing is written.
+
+    Of a StatefulCluster in a file also the members that it lacks, with the claims that they would get.
 
     The exit code is 1 where a pod fits nowhere, or a Required rule of a policy would be broken with all of them placed.
     """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable
 
 import pytest
 from tests.cli.command import Done, run
 from tests.controlplane.api import Api
-from tests.controlplane.nodes import HOSTNAME, RACK, ZONE
+from tests.controlplane.nodes import HOSTNAME, RACK, ZONE, Manifest
 from tests.controlplane.plane import ControlPlane
 from tests.live import objects
-from tests.live.conftest import OwnNode
+from tests.live.conftest import OwnClass, OwnNode
 from tests.live.test_policies import policy
 from tests.process import Release
 from tests.process_fixtures import NewReplica
@@ -110,6 +111,55 @@ async def test_what_is_planned_is_what_happens(
     done = await ask(control_plane, "explain", "p0", "-n", namespace, "-o", "json")
     answer = done.json["pods"][f"{namespace}/p0"]
     assert (done.status, answer["feasible"], answer["chosen"]) == (0, [nodes[0]], nodes[0])
+
+
+@pytest.mark.usefixtures("stowplan")
+async def test_what_is_planned_of_a_cluster_in_a_file_is_what_the_operator_does(
+    api: Api, control_plane: ControlPlane, own_node: OwnNode, own_class: OwnClass, namespace: str
+) -> None:
+    """Nodes of different sizes, so that one is always best."""
+    sizes = {"large": ("a", "16"), "medium": ("b", "8"), "small": ("c", "4")}
+    nodes = [await own_node(name, zone=zone, cpu=cpu) for name, (zone, cpu) in sizes.items()]
+    local = await own_class("local", nodes=nodes)
+    even = {"name": "over-zones", "domain": "zone", "enforcement": "Required"}
+    apart = {"name": "one-per-host", "domain": "host", "enforcement": "Required"}
+    written = [
+        policy(namespace, "ha", spread=[even], separate=[apart]),
+        stateful(namespace, data=(2, local), master=(1, "")),
+    ]
+    dump = await asyncio.to_thread(control_plane.kubectl, "get", KINDS, "-A", "-o", "json")
+    given = f"{dump}{json.dumps(written)}"
+    planned = await ask(control_plane, "plan", "-f", "-", "-n", namespace, "-o", "json", stdin=given)
+    assert (planned.status, planned.err) == (0, "")
+    members = ("db-data-0", "db-data-1", "db-master-0")
+    expected = [{"pod": f"{namespace}/{name}", "node": node} for name, node in zip(members, nodes, strict=True)]
+    assert planned.json["placements"] == expected
+    (row,) = planned.json["domains"]
+    assert row["counts"] == {"a": 1, "b": 1, "c": 1}
+
+    for manifest in written:
+        await api.create(manifest)
+    for each in expected:
+        pod = await objects.bound(api, *each["pod"].split("/"))
+        assert pod["spec"]["nodeName"] == each["node"]
+    assert {each["metadata"]["name"] for each in await api.list(objects.pods_path(namespace))} == set(members)
+
+
+def stateful(namespace: str, **sets: tuple[int, str]) -> Manifest:
+    """A StatefulCluster `db` on the test's own nodes: by name of the node set, how many, and the class of a volume."""
+    container = {"name": "main", "image": "none", "resources": {"requests": {"cpu": "1"}}}
+    template = {"spec": {"containers": [container], "nodeSelector": {objects.OWN: namespace}}}
+    node_sets = []
+    for name, (replicas, storage_class) in sets.items():
+        size = {"storageClassName": storage_class, "resources": {"requests": {"storage": "1Gi"}}}
+        claims = [{"metadata": {"name": "vol"}, "spec": size}] if storage_class else []
+        node_sets.append({"name": name, "replicas": replicas, "template": template, "volumeClaimTemplates": claims})
+    return {
+        "apiVersion": "stowplan.dev/v1alpha1",
+        "kind": "StatefulCluster",
+        "metadata": {"name": "db", "namespace": namespace},
+        "spec": {"schedulingPolicyRef": {"name": "ha"}, "nodeSets": node_sets},
+    }
 
 
 async def test_a_user_may_be_forbidden_to_look(control_plane: ControlPlane, release: Release) -> None:

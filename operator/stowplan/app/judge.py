@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from stowplan import errors, profiles
 from stowplan.api import base, cluster, common, policy
 from stowplan.api.policy_status import DomainStatus
-from stowplan.app import arguments
+from stowplan.app import arguments, members
 from stowplan.app.settings import Settings
 from stowplan.kube import config, listing, resources, session
 from stowplan.live.board import PolicyBoard
@@ -94,7 +95,7 @@ class Plan:
 
     Attributes:
         placements: in the order of the decisions.
-        unschedulable: the pods that would get no node.
+        unschedulable: the pods that would get no node, or would not be made.
         domains: where the pods of each rule and group would be.
         broken: the rows of ``domains``, by their place, whose Required rule would be broken.
     """
@@ -140,8 +141,13 @@ def _explained(pod: PodInfo, board: PolicyBoard) -> explaining.Explanation:
 
 
 async def plan(question: Question) -> Plan:
-    """Plans all pending pods. Raises like :func:`explain`."""
-    state = State(question, await _manifests(question))
+    """Plans all pending pods; of StatefulClusters in files also the members that are yet to be made.
+
+    Raises like :func:`explain`.
+    """
+    found = await _manifests(question)
+    held = members.make(found, datetime.now(UTC)) if question.files else []
+    state = State(question, found)
     queue = state.board.scheduler.queue
     for at, pod in enumerate(state.pending()):
         queue.put(pod, float(at))
@@ -155,6 +161,11 @@ async def plan(question: Question) -> Plan:
             placements.append(outcome)
         else:
             unschedulable.append(outcome)
+    unschedulable += [
+        planning.Unschedulable(each.pod, each.reason)
+        for each in held
+        if question.namespace in (None, each.pod.partition("/")[0]) and question.labels is None
+    ]
     domains = state.domains()
     broken = frozenset(at for at, row in enumerate(domains) if row.violated)
     rows = [DomainRow(row.rule, row.group, row.domain, dict(row.counts), row.skew) for row in domains]

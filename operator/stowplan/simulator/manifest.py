@@ -33,11 +33,13 @@ class Manifests:
         objects: everything that the scheduler watches, in the order read.
         policies: SchedulingPolicies.
         clusters: StatefulClusters.
+        labelled: objects of any kind that carry a StatefulCluster's label, as they were read.
     """
 
     objects: list[objects.KubeObject] = dataclasses.field(default_factory=list)
     policies: list[policy.SchedulingPolicy] = dataclasses.field(default_factory=list)
     clusters: list[cluster.StatefulCluster] = dataclasses.field(default_factory=list)
+    labelled: list[Mapping[str, object]] = dataclasses.field(default_factory=list)
 
 
 class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
@@ -65,9 +67,19 @@ def read(sources: Iterable[tuple[str, bytes]]) -> Manifests:
         for document in _documents(name, content):
             for item in _items(name, document):
                 _take(found, name, item)
+                if _labelled(item):
+                    found.labelled.append(item)
     _default_priorities(found.objects)
     _default_classes(found.objects)
     return found
+
+
+def add(found: Manifests, made: Iterable[dict[str, object]]) -> None:
+    """Adds objects that nobody has written, as if they had been read last."""
+    for item in made:
+        _take(found, "made", item)
+    _default_priorities(found.objects)
+    _default_classes(found.objects)
 
 
 _JSON = re.compile(rb'\s*[{\[][\s{\[]*["}\]]')
@@ -160,6 +172,12 @@ def _take(found: Manifests, source: str, item: dict[str, object]) -> None:
         raise errors.UsageError(f"{what}: metadata.name: is required")
     _default(decoded)
     found.objects.append(decoded)
+
+
+def _labelled(item: Mapping[str, object]) -> bool:
+    metadata = item.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    return isinstance(labels, Mapping) and common.LABEL_CLUSTER in labels
 
 
 def _take_ours(found: Manifests, what: str, kind: str, item: dict[str, object]) -> None:
