@@ -69,6 +69,21 @@ def test_helm_finds_nothing_to_complain_about(values: list[str]) -> None:
             id="fence without a lease",
         ),
         pytest.param(
+            ["--set", "config.leaderElection.leaseDuration=9999ms"],
+            "config.leaderElection: leaseDuration must be greater than renewDeadline",
+            id="lease shorter than its renewal",
+        ),
+        pytest.param(
+            ["--set", "config.leaderElection.renewDeadline=2.4s"],
+            "config.leaderElection: renewDeadline must be greater than 1.2 times retryPeriod",
+            id="renewal without a second try",
+        ),
+        pytest.param(
+            ["--set", "config.leaderElection.retryPeriod=0s"],
+            "config.leaderElection: retryPeriod must be greater than zero",
+            id="no time between two tries",
+        ),
+        pytest.param(
             ["--set", "serviceAccount.create=false"],
             "serviceAccount.name is required where serviceAccount.create is false",
             id="no account",

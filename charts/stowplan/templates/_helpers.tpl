@@ -107,5 +107,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.fencing.enabled }}
 {{- fail "fencing.enabled needs config.leaderElection.leaderElect: true" }}
 {{- end }}
+{{- else }}
+{{- include "stowplan.terms" .Values.config.leaderElection }}
+{{- end }}
+{{- end }}
+
+{{/* A leader must stop before the others may start: the process refuses such a configuration, too, but only once it runs. */}}
+{{- define "stowplan.terms" -}}
+{{- $now := now }}
+{{- $lease := ((dateModify (default "15s" .leaseDuration) $now).Sub $now).Seconds }}
+{{- $renew := ((dateModify (default "10s" .renewDeadline) $now).Sub $now).Seconds }}
+{{- $retry := ((dateModify (default "2s" .retryPeriod) $now).Sub $now).Seconds }}
+{{- if le $retry 0.0 }}
+{{- fail "config.leaderElection: retryPeriod must be greater than zero" }}
+{{- end }}
+{{- if le $renew (mulf $retry 1.2) }}
+{{- fail "config.leaderElection: renewDeadline must be greater than 1.2 times retryPeriod" }}
+{{- end }}
+{{- if le $lease $renew }}
+{{- fail "config.leaderElection: leaseDuration must be greater than renewDeadline" }}
 {{- end }}
 {{- end }}
