@@ -84,10 +84,10 @@ def _capacity(free: str) -> objects.CSIStorageCapacity:
     return objects.CSIStorageCapacity(objects.ObjectMeta(name=STORAGE), STORAGE, everywhere, free)
 
 
-def _claim(name: str) -> objects.PersistentVolumeClaim:
+def _claim(name: str, size: str = "10Gi") -> objects.PersistentVolumeClaim:
     spec = objects.PersistentVolumeClaimSpec(
         access_modes=["ReadWriteOnce"], storage_class_name=STORAGE,
-        resources=objects.VolumeResources(requests={"storage": "10Gi"}),
+        resources=objects.VolumeResources(requests={"storage": size}),
     )  # fmt: skip
     return objects.PersistentVolumeClaim(objects.ObjectMeta(namespace=workloads.NAMESPACE, name=name, uid=name), spec)
 
@@ -132,6 +132,10 @@ def _events(scheduler: Scheduler, placed: Sequence[Placed]) -> Iterable[tuple[st
         ("a node reports its status", [functools.partial(cache.put_node, _copy(each)) for each in nodes]),
         ("a pod is deleted", [functools.partial(cache.remove_pod, each.pod.uid) for each in placed]),
         ("a claim comes", [functools.partial(cache.put_storage, _claim(f"other-{number}")) for number in range(50)]),
+        (
+            "a claim of one of them grows",
+            [functools.partial(cache.put_storage, _claim(f"never-{number}", "11Gi")) for number in range(50)],
+        ),
         ("space gets less", [functools.partial(cache.put_storage, _capacity(str(50 - n))) for n in range(50)]),
     ]
     for what, changes in news:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from tests import builders
@@ -11,6 +12,7 @@ from tests.builders import HOST, ZONE, node, pod
 from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.plugin import Filter
 from stowplan.framework.snapshot import Snapshot
+from stowplan.model import objects
 from stowplan.model.pods import PodInfo
 from stowplan.plugins import hints
 from stowplan.plugins.args import FitArgs, NodeAffinityArgs, TolerationArgs
@@ -20,14 +22,17 @@ from stowplan.plugins.node_affinity import NodeAffinity
 from stowplan.plugins.node_ports import NodePorts
 from stowplan.plugins.node_resources_fit import NodeResourcesFit
 from stowplan.plugins.node_unschedulable import NodeUnschedulable
+from stowplan.plugins.node_volume_limits import NodeVolumeLimits
 from stowplan.plugins.pod_topology_spread import PodTopologySpread
 from stowplan.plugins.taint_toleration import TaintToleration
 from stowplan.plugins.volume_args import VolumeBindingArgs
 from stowplan.plugins.volume_binding import VolumeBinding
 from stowplan.plugins.volume_restrictions import VolumeRestrictions
+from stowplan.plugins.volume_zone import VolumeZone
 from stowplan.scheduler.cache import ClusterCache
 
 DB = {"app": "db"}
+SELECTED = "volume.kubernetes.io/selected-node"
 SET = builders.selector(DB)
 
 
@@ -184,6 +189,23 @@ def test_pods_that_wait_with_claims_of_one_look_are_judged_once(
     assert not any(binding.may_help(each, other, nodes) for pods in waiting.values() for each in pods)
 
 
+def test_a_volume_that_is_attached_counts_until_it_is_gone(cache: ClusterCache) -> None:
+    """Whatever claim had it: the node has fewer volumes of the driver then."""
+    cache.put_storage(builders.storage_class())
+    cache.put_storage(builders.claim("mine"))
+    cache.put_storage(builders.csi_node("n1", {"csi.example.com": 1}))
+    cache.put_storage(builders.csi_node("n2", {"csi.example.com": 0}))
+    for name in ("attached", "other"):
+        cache.put_storage(builders.volume(name, driver="csi.example.com"))
+    meta, source = objects.ObjectMeta(name="attachment"), objects.VolumeAttachmentSource("attached")
+    cache.put_storage(objects.VolumeAttachment(meta, objects.VolumeAttachmentSpec("csi.example.com", "n1", source)))
+    limits, new = NodeVolumeLimits(), pod("new", claims=["mine"])
+    (event,) = cache.remove_storage(builders.volume("other"))
+    assert not limits.may_help(new, event, cache.snapshot)
+    (event,) = cache.remove_storage(builders.volume("attached"))
+    assert limits.may_help(new, event, cache.snapshot)
+
+
 def test_a_claim_is_free_when_the_pod_that_had_it_is_gone(cache: ClusterCache) -> None:
     cache.put_storage(builders.claim("mine", modes=["ReadWriteOncePod"]))
     for name in ("first", "second"):
@@ -202,8 +224,36 @@ def test_pods_are_alike_in_what_a_plugin_looks_at() -> None:
 
     assert alike(NodeResourcesFit(FitArgs()), TaintToleration(TolerationArgs(())), NodePorts()) == [True] * 3
     assert alike(InterPodAffinity(InterPodAffinityArgs())) == [False]
-    claimed: list[PodInfo] = [pod("one", claims=["a"]), pod("other", claims=["b"])]
-    assert len({VolumeRestrictions().alike(each) for each in claimed}) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "alike"),
+    [
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", annotations={"x": "y"})), True, id="no"),
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", size="2Gi")), False, id="larger"),
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", storage_class="slow")), False, id="class"),
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", modes=["ReadOnlyMany"])), False, id="modes"),
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", volume="v")), False, id="bound"),
+        pytest.param(lambda cache: cache.put_storage(builders.claim("b", annotations={SELECTED: "n1"})), False,
+                     id="a node is selected"),
+        pytest.param(lambda cache: cache.put_storage(builders.volume("v", claimed_by="default/b")), False,
+                     id="a volume is reserved"),
+        pytest.param(lambda cache: cache.snapshot.volumes.refuse("default/b", "n1", 0.0), False, id="refused"),
+        pytest.param(lambda cache: cache.put_pod(pod("user", on="n1", claims=["b"])), False, id="in use"),
+        pytest.param(lambda cache: cache.remove_storage(builders.claim("b")), False, id="gone"),
+    ],
+)  # fmt: skip
+def test_pods_are_alike_whose_claims_look_the_same_and_have_nothing_of_their_own(
+    cache: ClusterCache, change: Callable[[ClusterCache], object], alike: bool
+) -> None:
+    cache.put_storage(builders.storage_class())
+    for name in ("a", "b"):
+        cache.put_storage(builders.claim(name))
+    one, other = pod("one", claims=["a"]), pod("other", claims=["b"])
+    change(cache)
+    volumes = (VolumeRestrictions(), VolumeZone(), VolumeBinding(VolumeBindingArgs()), NodeVolumeLimits())
+    for each in volumes:
+        assert (each.alike_now(one, cache.snapshot) == each.alike_now(other, cache.snapshot)) == alike
 
 
 def test_an_event_remembers_what_many_pods_would_ask() -> None:

@@ -26,7 +26,7 @@ class Alone:
 
     kinds: frozenset[ClusterEvent]
 
-    def key(self, pod: PodInfo) -> str:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> str:
         return pod.uid
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
@@ -43,7 +43,7 @@ class Alike:
     room: set[str] = dataclasses.field(default_factory=set, hash=False)
     kinds: frozenset[ClusterEvent] = frozenset({NODE_ADDED, POD_REMOVED, ClusterEvent.POLICY})
 
-    def key(self, pod: PodInfo) -> int:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> int:
         return pod.priority
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:

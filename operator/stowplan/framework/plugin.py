@@ -113,8 +113,8 @@ class Plugin(Protocol):
     Optional class attributes:
 
     - ``requeue_on``: the events after which a pod that this plugin rejected is worth another try (default: all)
-    - ``may_help`` and ``alike``: which of those events are, and for which pods the answer is the same; see
-      :class:`Hinting` and :class:`Alike`
+    - ``may_help`` and ``alike`` or ``alike_now``: which of those events are, and for which pods the answer is the same;
+      see :class:`Hinting`, :class:`Alike` and :class:`AlikeNow`
     - ``alone``: True where ``filter`` judges a node by the pods on that node and on no other: preemption tries many
       nodes at once then, and what happens on a node that another plugin bars is no reason to try the pod again
     - ``first_only``: True where a node that several rejects of ``filter`` name counts for the first of them alone: the
@@ -235,7 +235,21 @@ class Alike(Plugin, Protocol):
     def alike(self, pod: PodInfo) -> Hashable:
         """A value that is equal for pods of which the plugin, and its hint, always say the same.
 
-        Without this method each pod is only like itself.
+        Without this method, or ``alike_now``, each pod is only like itself.
+        """
+
+
+@runtime_checkable
+class AlikeNow(Plugin, Protocol):
+    """The same, where it takes the pod's claims to say so: thousands may each have one of their own that look the same.
+
+    Asked again after each event that is about a claim of the pod, a volume of one, or a pod that shares one.
+    """
+
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """A value that is equal for pods of which the plugin, and its hint, say the same as the cluster is now.
+
+        It may change by nothing but the events above, or by what makes no node acceptable that was not.
         """
 
 

@@ -15,11 +15,11 @@ Source of the idea: kubernetes v1.36.3 ``pkg/scheduler/backend/queue/scheduling_
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Protocol
+from typing import Protocol, cast
 
 from stowplan.framework import plugin as plugin_api
 from stowplan.framework.events import ClusterEvent, Happening
-from stowplan.framework.plugin import Alike, Hinting, Plugin
+from stowplan.framework.plugin import Alike, AlikeNow, Hinting, Plugin
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodInfo
 
@@ -36,7 +36,7 @@ class Remedy(Protocol):
     def kinds(self) -> frozenset[ClusterEvent]:
         """The kinds of events that may help."""
 
-    def key(self, pod: PodInfo) -> Hashable:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """Equal for pods that the same events help."""
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
@@ -74,14 +74,14 @@ class PluginRemedy:
                         if kind in plugin_api.requeue_on(each))
             for kind in ClusterEvent
         }  # fmt: skip
-        self._alike = tuple(_likeness(each) if isinstance(each, Alike) else _itself for each in plugins)
+        self._alike = tuple(map(_likeness, plugins))
         if not plugins:
             self._hints[ClusterEvent.NODE_ADDED] = (("", _always),)
         self.kinds = frozenset(kind for kind, hints in self._hints.items() if hints) | {ClusterEvent.POLICY}
 
-    def key(self, pod: PodInfo) -> Hashable:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """What the plugins look at, and the priority: nominated pods of a higher one count for those of a lower."""
-        alike = tuple([each(pod) for each in self._alike])
+        alike = tuple([each(pod, nodes) for each in self._alike])
         return (pod.priority, pod.preemption_policy, alike)
 
     def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
@@ -111,7 +111,7 @@ class Anything:
 
     kinds = frozenset(ClusterEvent)
 
-    def key(self, pod: PodInfo) -> Hashable:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """What a plugin most likely failed for; whoever sleeps behind another pod in vain has its turn after it."""
         return (pod.cls, tuple(sorted(pod.annotations.items())))
 
@@ -136,7 +136,7 @@ class UntilItWorks:
     def __init__(self, cut_off: Callable[[], bool]) -> None:
         self._cut_off = cut_off
 
-    def key(self, pod: PodInfo) -> Hashable:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """They wait together: the plugin was not asked about any of them."""
         return ""
 
@@ -153,21 +153,22 @@ def _hint(plugin: Plugin) -> Hint:
     return plugin.may_help if isinstance(plugin, Hinting) else _always
 
 
-def _likeness(plugin: Alike) -> Callable[[PodInfo], Hashable]:
-    def alike(pod: PodInfo) -> Hashable:
+def _likeness(plugin: Plugin) -> Callable[[PodInfo, Snapshot], Hashable]:
+    def alike(pod: PodInfo, nodes: Snapshot) -> Hashable:
         try:
-            found = plugin.alike(pod)
+            found = cast("AlikeNow", plugin).alike_now(pod, nodes) if now else cast("Alike", plugin).alike(pod)
             hash(found)
         except Exception:  # noqa: BLE001 - a pod that cannot be compared is like no other
             return pod.uid
         return found
 
-    return alike
+    now = isinstance(plugin, AlikeNow)
+    return alike if now or isinstance(plugin, Alike) else _itself
 
 
 def _always(pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:  # noqa: ARG001 - whatever it is
     return True
 
 
-def _itself(pod: PodInfo) -> Hashable:
+def _itself(pod: PodInfo, nodes: Snapshot) -> Hashable:  # noqa: ARG001 - whatever it is
     return pod.uid

@@ -20,7 +20,7 @@ Sources: kubernetes v1.36.3 ``pkg/scheduler/framework/plugins/volumebinding/pass
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from stowplan.framework import disks, reach
@@ -111,6 +111,14 @@ class VolumeCatalog:
     def volume(self, name: str) -> Volume | None:
         """A volume."""
         return self._volumes.get(name)
+
+    def claims_of(self, volume: str) -> Iterable[str]:
+        """The keys of the claims that name a volume as theirs."""
+        return self._claims_of.get(volume, ())
+
+    def attached(self, volume: str) -> bool:
+        """Whether a VolumeAttachment names a volume."""
+        return volume in self._attachments_of
 
     def allowed_topology(self, storage_class: str) -> reach.Topology:
         """Where a StorageClass allows volumes to be made."""

@@ -66,9 +66,9 @@ class NodeVolumeLimits:
         if over is not None:
             yield Reject(over, REASON)
 
-    def alike(self, pod: PodInfo) -> Hashable:
-        """The claims."""
-        return volume_hints.alike(pod)
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """What its claims look like."""
+        return volume_hints.alike_now(pod, nodes)
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it is about the pod's own claims, or what it leaves of the limits is enough there now."""

@@ -112,10 +112,10 @@ class PolicySpread:
                 most = rule.per_domain.of(self._sizes(group, nodes))
                 model.add(layout.room(most, counted & ~bound_to_yield))
 
-    def alike(self, pod: PodInfo) -> Hashable:
-        """The groups that the pod is in, the nodes that it wishes for, and its claims."""
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """The groups that the pod is in, the nodes that it wishes for, and what its claims look like."""
         groups = tuple(rule.counted(pod.cls) for rule in self._rules if rule.required)
-        return (groups, inclusion.wishes(pod.cls, self._added), volume_hints.alike(pod))
+        return (groups, inclusion.wishes(pod.cls, self._added), volume_hints.alike_now(pod, nodes))
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether the event is about nodes, pods of a group or the pod's volumes, and a node is acceptable now."""

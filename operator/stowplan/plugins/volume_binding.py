@@ -177,16 +177,16 @@ class VolumeBinding:
 
     # ------------------------------------------------------------ what can help
 
-    def alike(self, pod: PodInfo) -> Hashable:
-        """The claims."""
-        return volume_hints.alike(pod)
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """What its claims look like."""
+        return volume_hints.alike_now(pod, nodes)
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it can change what the pod's volumes can be, or are made from, and a node is acceptable now.
 
         Thousands of pods may wait with a claim each, all of them alike: whether a node is acceptable is asked once.
         """
-        look = _look(pod, nodes)
+        look = volume_hints.look(pod, nodes)
         if look is None:
             return self._concerns(event, pod, nodes) and hints.accepts(self, pod, nodes)
         key = (self, look, nodes.epoch, nodes.volumes.version)
@@ -268,22 +268,6 @@ class VolumeBinding:
 def _undecided(claim: Claim, nodes: Snapshot) -> bool:
     """Whether neither a node nor a volume is chosen for an unbound claim."""
     return nodes.volumes.selected_node(claim) is None and not nodes.volumes.reserved(claim)
-
-
-def _look(pod: PodInfo, nodes: Snapshot) -> Hashable | None:
-    """All that VolumeBinding sees of a pod, where nothing of that is the pod's own; else None.
-
-    Nothing is where its claims are not bound and nothing is chosen or promised for them.
-    """
-    if pod.ephemeral:
-        return None
-    found: list[Hashable] = []
-    for name in pod.claims:
-        claim = nodes.volumes.claim(f"{pod.namespace}/{name}")
-        if claim is None or claim.volume or nodes.volumes.refusals.nodes(claim.key) or not _undecided(claim, nodes):
-            return None
-        found.append((claim.storage_class, claim.size, claim.traits, claim.selector, claim.lost, claim.deleting))
-    return tuple(found)
 
 
 def _problem(pod: PodInfo, name: str, claim: Claim | None) -> str | None:

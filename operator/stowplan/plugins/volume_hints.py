@@ -16,6 +16,30 @@ def alike(pod: PodInfo) -> Hashable:
     return (pod.namespace, pod.claims, pod.uid if pod.ephemeral or pod.volumes else "")
 
 
+def alike_now(pod: PodInfo, nodes: Snapshot) -> Hashable:
+    """What its claims look like, where there is nothing about them that is the pod's own; else the claims."""
+    seen = look(pod, nodes)
+    return alike(pod) if seen is None else seen
+
+
+def look(pod: PodInfo, nodes: Snapshot) -> Hashable | None:
+    """All that volume plugins see of a pod's claims, where nothing of that is the pod's own; else None.
+
+    Nothing is where they are not bound, nothing is chosen, reserved or refused for them, and nobody uses them.
+    """
+    if pod.ephemeral or pod.volumes:
+        return None
+    catalog, found = nodes.volumes, list[Hashable]()
+    for name in pod.claims:
+        claim = catalog.claim(f"{pod.namespace}/{name}")
+        if claim is None or claim.volume or catalog.users.get(claim.key) or catalog.refusals.nodes(claim.key):
+            return None
+        if catalog.selected_node(claim) is not None or catalog.reserved(claim):
+            return None
+        found.append((claim.storage_class, claim.size, claim.traits, claim.selector, claim.lost, claim.deleting))
+    return tuple(found)
+
+
 def own_claim(pod: PodInfo, event: Happening) -> bool:
     """Whether the event is about a claim of the pod."""
     subject = event.new or event.old
@@ -43,7 +67,7 @@ def share(pod: PodInfo, other: PodInfo) -> bool:
 
 
 def in_use(event: Happening, nodes: Snapshot) -> bool:
-    """Whether the event may change what a claim of a pod on a node counts as."""
+    """Whether the event may change what a claim of a pod on a node counts as, or a volume that is attached to one."""
     subject = event.new or event.old
     match subject:
         case objects.PersistentVolumeClaim():
@@ -52,7 +76,8 @@ def in_use(event: Happening, nodes: Snapshot) -> bool:
             return not same and subject.key in nodes.volumes.users
         case objects.PersistentVolume():
             reference = subject.spec.claim_ref
-            return reference is not None and f"{reference.namespace}/{reference.name}" in nodes.volumes.users
+            used = reference is not None and f"{reference.namespace}/{reference.name}" in nodes.volumes.users
+            return used or nodes.volumes.attached(subject.metadata.name)
     return True
 
 

@@ -59,9 +59,9 @@ class VolumeRestrictions:
         if state[self.name]:
             yield Reject(~taken, CLAIM_IN_USE)
 
-    def alike(self, pod: PodInfo) -> Hashable:
-        """The claims."""
-        return volume_hints.alike(pod)
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """What its claims look like."""
+        return volume_hints.alike_now(pod, nodes)
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether a pod has left that used the same claim or disk, or it is about the pod's own claim or a node."""

@@ -59,9 +59,9 @@ class VolumeZone:
         assert isinstance(zones, tuple)
         yield Reject(nodes.once((self.name, zones), lambda: _elsewhere(zones, nodes)), REASON, UNRESOLVABLE)
 
-    def alike(self, pod: PodInfo) -> Hashable:
-        """The claims."""
-        return volume_hints.alike(pod)
+    def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
+        """What its claims look like."""
+        return volume_hints.alike_now(pod, nodes)
 
     def may_help(self, pod: PodInfo, event: Happening, nodes: Snapshot) -> bool:
         """Whether it is about the pod's own claims or volumes, and what they are made by, or about a node."""

@@ -208,7 +208,7 @@ class Together:
         self._alike = alike
         self.kinds = frozenset({ClusterEvent.POLICY}).union(*(remedy.kinds for _, remedy in self._members))
 
-    def key(self, pod: PodInfo) -> Group:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Group:
         """The group."""
         return self._group
 
@@ -235,7 +235,7 @@ class Company:
     def __init__(self, group: Group) -> None:
         self._group = group
 
-    def key(self, pod: PodInfo) -> Group:
+    def key(self, pod: PodInfo, nodes: Snapshot) -> Group:
         """The group."""
         return self._group
 

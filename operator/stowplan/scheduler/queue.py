@@ -38,6 +38,7 @@ from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
 from stowplan.model.pods import PodClass, PodInfo
+from stowplan.scheduler.claimants import ByClaim
 from stowplan.scheduler.looks import Hope
 from stowplan.scheduler.queued import Place, QueuedPodInfo
 from stowplan.scheduler.waiting import FLUSH_AFTER, Group, Knock
@@ -78,6 +79,7 @@ class SchedulingQueue:
         self._by_kind: dict[ClusterEvent, dict[Group, None]] = {kind: {} for kind in ClusterEvent}
         self._asleep: dict[Group, None] = {}  # in the order of ``since``
         self._group_of: dict[str, Group] = {}  # the group that a pod sleeps in, or knocks for
+        self._claims = ByClaim()
         self._popped: list[QueuedPodInfo] = []
         self._tickets = 0
         self._sizes = dict.fromkeys(Place, 0)
@@ -265,13 +267,14 @@ class SchedulingQueue:
         """
         woken = 0
         for event in events:
+            woken += self._regroup(event, now)
             for group in list(self._by_kind[event.kind]):
                 if event.kind is ClusterEvent.POLICY:
                     woken += self._scatter(group, event.kind.value, now)
                 elif group.knock is not None:
                     group.note(event)
                     self._hasten(group, group.knock, event, now)
-                elif group.helped(event, self._nodes):
+                elif self._helps(group, event, now):
                     self._knock(group, event.kind.value, [event], now)
                     woken += 1
         return woken
@@ -322,7 +325,7 @@ class SchedulingQueue:
     def _key(self, remedy: Remedy, pod: PodInfo) -> tuple[Remedy, Hashable]:
         """What a pod has in common with those of its group; one that has a node to go to has a group of its own."""
         nodes = self._nodes
-        return remedy, pod.uid if nodes.nominations.node_of(pod.uid) or nodes.homes.has(pod) else remedy.key(pod)
+        return remedy, pod.uid if nodes.nominations.node_of(pod.uid) or nodes.homes.has(pod) else remedy.key(pod, nodes)
 
     def _knock(self, group: Group, why: str, events: list[Happening], now: float, *, surely: bool = False) -> None:
         """One pod of the group is tried for all of them."""
@@ -333,6 +336,26 @@ class SchedulingQueue:
         self._group_of[queued.pod.uid] = group
         for event in events:
             self._hasten(group, group.knock, event, now)
+
+    def _helps(self, group: Group, event: Happening, now: float) -> bool:
+        """Whether an event may help a group, of which there are pods that sleep."""
+        while (pod := group.outdated(self._nodes)) is not None:
+            self._wake(self._all[pod.uid], event.kind.value, now)
+        return group.helped(event, self._nodes)
+
+    def _regroup(self, event: Happening, now: float) -> int:
+        """Wakes the pods whose own claims are not what they were, and those that this may help; returns how many."""
+        woken = 0
+        for key in self._claims.of(event, self._nodes):
+            for queued in self._claims.pods(key):
+                group = self._group_of[queued.pod.uid]
+                same = self._key(group.remedy, queued.pod) == (group.remedy, group.key)
+                if not same or (
+                    event.kind in group.remedy.kinds and group.remedy.helps(queued.pod, event, self._nodes)
+                ):
+                    self._wake(queued, event.kind.value, now)
+                    woken += 1
+        return woken
 
     def _scatter(self, group: Group, why: str, now: float) -> int:
         """All pods of the group are tried, each for itself."""
@@ -357,7 +380,7 @@ class SchedulingQueue:
         knock, group.knock = group.knock, None
         if not group.pods:
             self._dissolve(group)
-        elif knock.surely or any(group.helped(each, self._nodes) for each in knock.events):
+        elif knock.surely or any(self._helps(group, each, now) for each in knock.events):
             self._knock(group, knock.why, knock.events, now, surely=knock.surely)
         else:
             group.since = now
@@ -413,6 +436,7 @@ class SchedulingQueue:
         self._sizes[queued.place] -= 1
         queued.ticket = -1
         if queued.place is Place.UNSCHEDULABLE:
+            self._claims.remove(queued.pod.uid)
             group = self._group_of.pop(queued.pod.uid)
             del group.pods[queued.pod.uid]
             if not group.pods and group.knock is None:
@@ -431,5 +455,6 @@ class SchedulingQueue:
                 heapq.heappush(self._backoff, (queued.backoff_until, queued.ticket, queued))
             case Place.UNSCHEDULABLE:
                 self._group_of[queued.pod.uid].join(queued)
+                self._claims.add(queued)
             case Place.GATED:
                 pass

@@ -160,7 +160,8 @@ def remedy(placer: Placer, roster: Roster, group: Group, members: Sequence[Queue
         fixed = (each for each in framework.plugins if getattr(each, "static", False))
         for plugin in (*fixed, *framework.active(queued.pod, nodes)):
             what = _remedy_of(framework, plugin)
-            found.setdefault((plugin, what.key(queued.pod)), (queued.pod, what))
+            own = (queued.pod.namespace, queued.pod.claims) if hasattr(plugin, "alike_now") else ()
+            found.setdefault((plugin, what.key(queued.pod, nodes), own), (queued.pod, what))
     return Together(group, found.values(), roster.alike(frozenset(found)))
 
 

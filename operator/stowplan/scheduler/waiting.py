@@ -85,6 +85,13 @@ class Group:
                 return queued
             heapq.heappop(self._heap)
 
+    def outdated(self, nodes: Snapshot) -> PodInfo | None:
+        """The pod that speaks for the others, where its claims have become others than theirs; else None."""
+        pod = self._any()
+        if len(self.pods) == 1 or not pod.claims or self.remedy.key(pod, nodes) == self.key:
+            return None
+        return pod
+
     def helped(self, event: Happening, nodes: Snapshot) -> bool:
         """Whether an event may help the pods that sleep here."""
         if event.kind not in self.remedy.kinds:
@@ -97,6 +104,8 @@ class Group:
         assert knock is not None
         known = self.diagnosis if self.layout == nodes.layout and not knock.surely else None
         if known is None or known.refusal is not None or now - self.whole >= FLUSH_AFTER:
+            return Hope(self.remedy)
+        if knock.queued.pod.claims and self.remedy.key(knock.queued.pod, nodes) != self.key:
             return Hope(self.remedy)
         if not all(self.remedy.only_there(knock.queued.pod, each, nodes) for each in knock.events):
             return Hope(self.remedy)
