@@ -2,7 +2,8 @@
 
 Measured is what a user waits: from the moment at which the request that creates a pod is sent to the moment at which a
 watch shows it bound. With `--churn`, nodes leave and come back meanwhile; none of them holds a pod of the test before.
-Afterwards nothing may be left over, and the memory is read again when the scheduler has been idle for a while.
+Afterwards nothing may be left over, and the memory is read again when the scheduler has been idle for a while. How
+evenly the pods lie in the end is told beside the speed: the worst skew of a group, and the least and most in a domain.
 
 With `--flood`, so many pods that fit nowhere are there, too: before the others, or created as fast as possible beside
 them. What that costs the others is the scheduler's doing or the API server's, which has to store them all: the last run
@@ -26,8 +27,9 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from tests.bench import flood, machine, measure, meter, report, systems, workloads
+from tests.bench import flood, machine, measure, meter, placement, report, systems, workloads
 from tests.bench.machine import Machine
+from tests.bench.placement import Balance
 from tests.bench.populate import OPTIONS, each, populate
 from tests.bench.systems import ROOT, System
 from tests.bench.workloads import Workload
@@ -45,7 +47,7 @@ WAIT = 120.0
 """Seconds after the last pod was created in which all must be bound."""
 _HEADER = (
     "", "pods", "bound", "p50 ms", "p90 ms", "p99 ms", "max ms", "pods/s", "CPU ms/pod", "API CPU ms/pod",
-    "RSS before", "peak", "after MiB", "others",
+    "RSS before", "peak", "after MiB", "zone skew", "rack skew", "pods per zone", "pods per node", "others",
 )  # fmt: skip
 
 
@@ -89,6 +91,7 @@ class Result:
         rate: pods bound a second, from the first create to the last bind.
         cpu: CPU milliseconds of the scheduler for each pod, those after the last bind included; ``api_cpu`` likewise.
         rss: bytes before the first pod, at most, and after the rest.
+        balance: how the pods lie in the end, those that came first among them.
         others: share of the machine that went to processes which have no part in this.
     """
 
@@ -101,6 +104,7 @@ class Result:
     cpu: float
     api_cpu: float
     rss: tuple[int, int, int]
+    balance: Balance
     others: float
 
     def wait(self, share: float) -> float:
@@ -167,6 +171,7 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
         worked = used.latest
         await asyncio.sleep(stream.rest)
         after = used.read()
+        placements = await measure.placements_of(http, stream.workload)
         watching.cancel()
     waits = sorted(arrived[name] - at for name, at in created.items() if name in arrived)
     last = max((at for name, at in arrived.items() if name in created), default=started)
@@ -181,6 +186,7 @@ async def _observe(system: System, stream: Stream, plane: ControlPlane, process:
         cpu=per_pod * (worked.scheduler.cpu_seconds - before.scheduler.cpu_seconds),
         api_cpu=per_pod * (worked.api.cpu_seconds - before.api.cpu_seconds),
         rss=(before.scheduler.rss, after.scheduler.peak_rss, after.scheduler.rss),
+        balance=placement.judge(stream.workload, WARM + stream.pods, stream.layout, placements),
         others=worked.others_since(before),
     )
 
@@ -258,7 +264,10 @@ def markdown(stream: Stream, results: Sequence[Result], on: Machine) -> str:
             f"{each.system}{each.when.value and ', '}{each.when.value}", f"{each.pods:,}", f"{each.bound:,}",
             *(f"{each.wait(share):,.0f}" for share in (0.5, 0.9, 0.99, 1.0)),
             f"{each.rate:,.0f}", f"{each.cpu:.2f}", f"{each.api_cpu:.2f}",
-            *(f"{rss / report.MIB:,.0f}" for rss in each.rss), f"{each.others:.0%}",
+            *(f"{rss / report.MIB:,.0f}" for rss in each.rss),
+            str(each.balance.zone_skew), str(each.balance.rack_skew),
+            *(f"{least:,} to {most:,}" for least, most in (each.balance.per_zone, each.balance.per_node)),
+            f"{each.others:.0%}",
         ]
         for each in results
     ]  # fmt: skip

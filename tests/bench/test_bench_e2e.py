@@ -8,6 +8,7 @@ import pytest
 from tests.bench import workloads
 from tests.bench.__main__ import main
 from tests.bench.measure import Case, measure
+from tests.bench.stream import WARM
 from tests.bench.systems import System
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -42,6 +43,9 @@ def test_pods_that_come_while_nodes_come_and_go_are_all_bound(tmp_path: Path) ->
     (result,) = json.loads(output.read_text())["results"]
     assert (result["pods"], result["bound"], len(result["waits"])) == (60, 60, 60)
     assert 0 < result["waits"][0] <= result["waits"][-1]
+    least, most = result["balance"]["per_zone"]
+    assert 3 * least <= 60 + WARM <= 3 * most
+    assert result["balance"]["zone_skew"] > 0, "six groups of 11 and less over three zones"
 
 
 def test_pods_that_are_there_before_are_not_counted(tmp_path: Path) -> None:
