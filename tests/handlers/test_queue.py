@@ -140,7 +140,9 @@ async def test_nothing_runs_after_it_was_closed() -> None:
     queue.wake("b", after=0.001)
     queue.wake("a")
     queue.close()
+    queue.wake("c")
     await work.wait(lambda: not work.now)
+    queue.wake("a", after=0)
     await asyncio.sleep(0.01)
     assert work.runs == {"a": 1}
 

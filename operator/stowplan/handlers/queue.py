@@ -64,6 +64,7 @@ class WorkQueue:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._failing: dict[str, pacing.Backoff] = {}
+        self._closed = False
 
     def wake(self, key: str, *, after: float | None = None) -> None:
         """Work on the key after so many seconds (by default, the gap), or earlier if that was planned already."""
@@ -78,6 +79,8 @@ class WorkQueue:
             self.wake(key)
 
     def _plan(self, key: str, after: float) -> None:
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         due = loop.time() + after
         timer = self._timers.get(key)
@@ -130,7 +133,8 @@ class WorkQueue:
         return backoff.delay()
 
     def close(self) -> None:
-        """Plan nothing more, and cancel what is worked on."""
+        """Cancel what is worked on, and plan nothing more, whoever wakes a key: watches end later than this."""
+        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
         for task in self._running.values():
