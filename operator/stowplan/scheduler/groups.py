@@ -14,6 +14,7 @@ from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.model.pods import PodClass, PodInfo
+from stowplan.model.words import counted
 
 MOST_ALIKE = 1024
 """Kinds of groups that are told apart before they are forgotten."""
@@ -124,7 +125,9 @@ class Roster:
         bound = nodes.counter(group.counted).total
         if group.need(there, nodes) > there:
             return incomplete(group, there + bound)
-        return f"{group.name}: {there} members wait and {bound} are on nodes; minMember is {group.min_member}"
+        waits = counted(there, "member waits", "members wait")
+        placed = counted(bound, "is on a node", "are on nodes")
+        return f"{group.name}: {waits} and {placed}; minMember is {group.min_member}"
 
     def waiting(self) -> Iterator[tuple[Group, tuple[PodInfo, ...]]]:
         """The gangs that wait, whole or in part, each with the members that may be placed."""
