@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import INTERNER
+from tests.builders import HOST, INTERNER, RACK, ZONE, node, raw_pod, selector, spread
 from tests.plugins import generated, scalar
 from tests.plugins.verdicts import scores, verdicts
 
@@ -41,6 +41,31 @@ def test_topology_spread_scores_as_its_scalar_twin(
     rows = some_rows(data, len(nodes))
     feasible = [cluster.nodes[row] for row in rows]
     assert scores(SPREAD, INTERNER.pod(pod), nodes, rows) == scalar.spread_score(pod, cluster, feasible)
+
+
+@generated.UNHURRIED
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", None]), st.integers(0, 3)),
+        min_size=20,
+        max_size=30,
+    ),
+    st.lists(st.sampled_from([HOST, HOST, ZONE, RACK]), min_size=1, max_size=3),
+    st.data(),
+)
+def test_nodes_that_agree_in_labels_and_pods_score_as_their_scalar_twins(
+    looks: list[tuple[str, str | None, int]], keys: list[str], data: st.DataObject
+) -> None:
+    """Many nodes, of which some have the same zone, rack and number of pods."""
+    labels = {"app": "db"}
+    nodes = [node(f"n{row}", zone=zone, rack=rack) for row, (zone, rack, _) in enumerate(looks)]
+    pods = [raw_pod(f"p{row}-{i}", on=f"n{row}", labels=labels) for row, (*_, n) in enumerate(looks) for i in range(n)]
+    cluster = scalar.Cluster(nodes, pods, {})
+    soft = [spread(key, selector(labels), skew=place + 1, required=False) for place, key in enumerate(keys)]
+    asking = raw_pod("incoming", labels=labels, spreads=soft)
+    rows = some_rows(data, len(nodes)) if data.draw(st.booleans()) else list(range(len(nodes)))
+    found = scores(SPREAD, INTERNER.pod(asking), generated.snapshot_of(cluster), rows)
+    assert found == scalar.spread_score(asking, cluster, [nodes[row] for row in rows])
 
 
 @generated.UNHURRIED

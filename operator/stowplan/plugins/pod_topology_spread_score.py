@@ -5,8 +5,8 @@ floating-point operations in the same order, so the scores are the same numbers 
 one in its last bit, which no rounding to a whole score can see).
 
 The feasible nodes are looked at by *cell*: the nodes that agree in all the labels that the constraints name have one
-score, so a pod spread over zones is scored three times, not five thousand times. With a constraint on host names each
-node is its own cell, because that one counts the pods of the node, not of the label's value.
+score, so a pod spread over zones is scored three times, not five thousand times. A constraint on host names counts the
+pods of the node, not of the label's value: nodes of one cell with as many such pods have one score then.
 """
 
 from __future__ import annotations
@@ -33,18 +33,35 @@ class Part:
     """What one constraint adds to the score of a cell.
 
     Attributes:
-        counts: int64[domain]: the pods that count, live.
-        domain_of: intp[cell]: index into ``counts``.
-        per_node: whether the domains are the nodes themselves.
+        counts: int64[domain]: the pods that count, live; int64[node] where the domains are the nodes.
+        domain_of: intp[cell]: index into ``counts``; None where the domains are the nodes.
         offset: maxSkew less one: waters down the differences between domains.
         present: bool[cell]: where the label is, for cells that are scored without it; None where all are complete.
     """
 
     counts: Counts
-    domain_of: domains.Codes
-    per_node: bool
+    domain_of: domains.Codes | None
     offset: float
     present: Mask | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kinds:
+    """Feasible nodes that score alike.
+
+    Attributes:
+        cells: intp[kind]: their cell.
+        own: by constraint on host names, int64[kind]: the pods that each of the nodes has.
+        number: int64[kind]: how many nodes there are.
+    """
+
+    cells: domains.Codes
+    own: tuple[Counts, ...]
+    number: Counts
+
+    def where(self, mask: Mask) -> _Kinds:
+        """Some of them, bool[kind]."""
+        return _Kinds(self.cells[mask], tuple(each[mask] for each in self.own), self.number[mask])
 
 
 class Scoring:
@@ -71,8 +88,7 @@ class Scoring:
         complete: Mask = np.logical_and.reduce([group.present for group in groups])
         if lenient:
             complete = np.ones_like(complete)
-        self._each_node = any(each.topology_key == HOSTNAME for each in constraints)
-        cells, self._cell_of = self._find_cells(groups, len(nodes))
+        cells, self._cell_of = _find_cells(groups, constraints, len(nodes))
         self._complete: Mask | None = None if complete.all() else complete[cells]
         self._cells = len(cells)
         parts = []
@@ -80,53 +96,69 @@ class Scoring:
             present = group.present[cells] if lenient and group.missing is not None else None
             predicate = SpreadsWith(namespace, each.selector)
             if each.topology_key == HOSTNAME:
-                parts.append(Part(nodes.count(predicate), np.arange(len(nodes)), True, each.max_skew - 1.0, present))
+                parts.append(Part(nodes.count(predicate), None, each.max_skew - 1.0, present))
                 continue
             mask = inclusion.included(nodes, wish, honor_affinity=each.honor_affinity, honor_taints=each.honor_taints)
             tally = domains.Tally(nodes, predicate, group, complete if mask is None else complete & mask)
-            parts.append(Part(tally.counts, tally.domain_of[cells], False, each.max_skew - 1.0, present))
+            parts.append(Part(tally.counts, tally.domain_of[cells], each.max_skew - 1.0, present))
         self._parts = tuple(parts)
-
-    def _find_cells(self, groups: list[domains.Grouping], size: int) -> tuple[domains.Codes, domains.Codes]:
-        """A node of each cell, and the cell of each node."""
-        if self._each_node:
-            every = np.arange(size)
-            return every, every
-        joint = np.zeros(size, dtype=np.intp)
-        for group in groups:
-            joint = np.unique(joint * group.size + group.codes, return_inverse=True)[1]
-        _, first, cell_of = np.unique(joint, return_index=True, return_inverse=True)
-        return first, cell_of
 
     def scores(self, rows: Rows) -> Scores:
         """int64[feasible]."""
-        if self._each_node:
-            return self._of_cells(rows)
-        cell_of = self._cell_of if len(rows) == len(self._cell_of) else self._cell_of.take(rows)
-        present = np.flatnonzero(np.bincount(cell_of, minlength=self._cells))
-        table = np.zeros(self._cells, dtype=np.int64)
-        table[present] = self._of_cells(present)
-        return table.take(cell_of)
+        some = len(rows) < len(self._cell_of)
+        code = cell_of = self._cell_of.take(rows) if some else self._cell_of
+        own = [each.counts.take(rows) if some else each.counts for each in self._parts if each.domain_of is None]
+        sizes = [int(each.max(initial=0)) + 1 for each in own]
+        for counts, size in zip(own, sizes, strict=True):
+            code = code * size + counts
+        kinds = self._cells * math.prod(sizes)
+        if kinds > len(rows):
+            return self._of_kinds(_Kinds(cell_of, tuple(own), np.ones(len(rows), dtype=np.int64)))
+        number = np.bincount(code, minlength=kinds)
+        present = np.flatnonzero(number)
+        cells, digits = present, []
+        for size in reversed(sizes):
+            cells, digit = np.divmod(cells, size)
+            digits.append(digit)
+        table = np.zeros(kinds, dtype=np.int64)
+        table[present] = self._of_kinds(_Kinds(cells, tuple(reversed(digits)), number[present]))
+        return table.take(code)
 
-    def _of_cells(self, cells: Rows) -> Scores:
-        """The scores of the cells that have a feasible node; 0 where a label is missing."""
+    def _of_kinds(self, kinds: _Kinds) -> Scores:
+        """int64[kind]; 0 where a label is missing."""
         if self._complete is None:
-            return _normalize(self._raw(cells))
-        scored = self._complete[cells]
-        scores = np.zeros(len(cells), dtype=np.int64)
-        scores[scored] = _normalize(self._raw(cells[scored]))
+            return _normalize(self._raw(kinds))
+        scored = self._complete[kinds.cells]
+        scores = np.zeros(len(scored), dtype=np.int64)
+        scores[scored] = _normalize(self._raw(kinds.where(scored)))
         return scores
 
-    def _raw(self, cells: Rows) -> Scores:
-        """Pods in the cell's domains, each weighted by the logarithm of how many domains there are."""
-        total: npt.NDArray[np.float64] = np.zeros(len(cells))
+    def _raw(self, kinds: _Kinds) -> Scores:
+        """Pods in the domains of each kind, each weighted by the logarithm of how many domains there are."""
+        total: npt.NDArray[np.float64] = np.zeros(len(kinds.cells))
+        own = iter(kinds.own)
         for part in self._parts:
-            domain = part.domain_of.take(cells)
-            size = len(cells) if part.per_node else np.count_nonzero(np.bincount(domain))
-            points = part.counts.take(domain) * math.log(size + 2) + part.offset
-            total += points if part.present is None else np.where(part.present.take(cells), points, 0.0)
+            if part.domain_of is None:
+                counts, size = next(own), int(kinds.number.sum())
+            else:
+                domain = part.domain_of.take(kinds.cells)
+                counts, size = part.counts.take(domain), int(np.count_nonzero(np.bincount(domain)))
+            points = counts * math.log(size + 2) + part.offset
+            total += points if part.present is None else np.where(part.present.take(kinds.cells), points, 0.0)
         whole = np.floor(total)  # Go's math.Round: halves away from zero
         return (whole + (total - whole >= 0.5)).astype(np.int64)
+
+
+def _find_cells(
+    groups: list[domains.Grouping], constraints: tuple[SpreadConstraint, ...], size: int
+) -> tuple[domains.Codes, domains.Codes]:
+    """A node of each cell, and the cell of each node. Of a host name it matters only whether there is one."""
+    joint = np.zeros(size, dtype=np.intp)
+    for group, constraint in zip(groups, constraints, strict=True):
+        codes = group.present if constraint.topology_key == HOSTNAME else group.codes
+        joint = np.unique(joint * group.size + codes, return_inverse=True)[1]
+    _, first, cell_of = np.unique(joint, return_index=True, return_inverse=True)
+    return first, cell_of
 
 
 def _normalize(raw: Scores) -> Scores:
