@@ -14,7 +14,7 @@ from stowplan.model import objects
 from stowplan.model.pods import Interner, PodInfo
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import Place, QueuedPodInfo
-from stowplan.scheduler.waiting import FLUSH_AFTER
+from stowplan.scheduler.waiting import FLUSH_AFTER, MANY
 
 INTERNER = Interner()
 NODE_ADDED, POD_REMOVED = ClusterEvent.NODE_ADDED, ClusterEvent.POD_REMOVED
@@ -185,6 +185,55 @@ def test_a_victim_that_does_not_make_room_enough_ends_no_backoff() -> None:
     room.add("n1")
     happened(queue, POD_REMOVED, 0.3, "n1")
     assert order(queue, 0.3) == ["a"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked(Alone):
+    """Notes who is asked."""
+
+    asked: list[str] = dataclasses.field(default_factory=list, hash=False)
+
+    def helps(self, pod: PodInfo, event: Happening, nodes: Snapshot, barred_by: str = "") -> bool:
+        self.asked.append(pod.name)
+        return True
+
+
+def test_a_victim_that_leaves_is_told_to_nobody_who_is_promised_another_node_and_backs_off() -> None:
+    nodes = Snapshot()
+    queue, remedy = SchedulingQueue(nodes), Asked(frozenset({POD_REMOVED, NODE_ADDED}))
+    for number in range(100):
+        pod = pending(f"p{number}")
+        nodes.nominations.seen(pod)
+        queue.put(pod, 0)
+        queued = popped(queue)
+        nodes.nominations.nominate(pod, f"n{number}")
+        queue.unschedulable(queued, diagnosis(), remedy, 0)
+    happened(queue, NODE_ADDED, 0.1)
+    remedy.asked.clear()
+    happened(queue, POD_REMOVED, 0.2, "n7")
+    assert remedy.asked == ["p7"]
+    assert order(queue, 0.2) == ["p7"]
+
+
+def test_the_next_is_tried_in_any_case_when_more_has_happened_than_is_remembered() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1"})
+    crowd(queue, remedy, 2)
+    happened(queue, POD_REMOVED, 100, "n1")
+    remedy.room.clear()
+    for _ in range(MANY):
+        happened(queue, POD_REMOVED, 100, "n2")
+    assert popped(queue, 100).pod.name == "p0"
+    assert popped(queue, 100).pod.name == "p1"
+
+
+def test_what_happens_to_others_is_not_remembered_for_those_whom_it_cannot_help() -> None:
+    queue, remedy = SchedulingQueue(Snapshot()), Alike({"n1"})
+    crowd(queue, remedy, 2)
+    happened(queue, POD_REMOVED, 100, "n1")
+    remedy.room.clear()
+    for _ in range(MANY):
+        happened(queue, ClusterEvent.POD_LABELS, 100, "n1")
+    assert order(queue, 100) == ["p0"]
 
 
 def test_a_failed_bind_is_tried_again_after_its_backoff() -> None:

@@ -59,6 +59,10 @@ class Nominations:
         known = self._all.get(uid)
         return "" if known is None else known.node
 
+    def uids(self, node: str) -> list[str]:
+        """The pods that a node is promised to."""
+        return list(self._on.get(node, ()))
+
     def nominate(self, pod: PodInfo, node: str) -> None:
         """Promises a node to a pod that was seen before; "" takes the promise back."""
         known = self._all.get(pod.uid)

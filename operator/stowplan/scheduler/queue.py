@@ -20,6 +20,9 @@ A pod that was promised a node and whose victim there is gone does not wait out 
 waited for. (kube-scheduler lets any pod go early that an event has woken, while nothing else is active: the feature
 SchedulerPopFromBackoffQ, KEP-5142. Here that would try a flood of pods in vain as fast as events come.)
 
+A pod that an event has woken is looked at before it is tried (``scheduler.looks``): :meth:`SchedulingQueue.hope` says why
+it was woken, and with :meth:`SchedulingQueue.sleeps_on` it goes back to sleep if it still fits nowhere.
+
 A popped pod is decided about before the next one is popped: it comes back by then, with ``unschedulable`` or
 ``failed``, or it has a node. A pod that could not be bound after all comes back later, with ``failed``; it is tried
 again whatever happened meanwhile, so it can have missed nothing (kube-scheduler keeps ``inFlightEvents`` for that).
@@ -41,7 +44,7 @@ from stowplan.model.pods import PodClass, PodInfo
 from stowplan.scheduler.claimants import ByClaim
 from stowplan.scheduler.looks import Hope
 from stowplan.scheduler.queued import Place, QueuedPodInfo
-from stowplan.scheduler.waiting import FLUSH_AFTER, Group, Knock
+from stowplan.scheduler.waiting import FLUSH_AFTER, Group, Knock, News
 
 # Why a pod enters a queue, where that is no ClusterEvent; kube-scheduler's labels (pkg/scheduler/framework/events.go).
 CREATED = "UnschedulablePodAdd"
@@ -80,6 +83,7 @@ class SchedulingQueue:
         self._asleep: dict[Group, None] = {}  # in the order of ``since``
         self._group_of: dict[str, Group] = {}  # the group that a pod sleeps in, or knocks for
         self._claims = ByClaim()
+        self._news = News()
         self._popped: list[QueuedPodInfo] = []
         self._tickets = 0
         self._sizes = dict.fromkeys(Place, 0)
@@ -175,7 +179,7 @@ class SchedulingQueue:
         if queued.woken_by not in _EVENTS:
             return None
         group = self._group_of.get(queued.pod.uid)
-        return Hope() if group is None else group.hope(self._nodes, now)
+        return Hope() if group is None else group.hope(self._nodes, self._news, now)
 
     def sleeps_on(
         self, queued: QueuedPodInfo, diagnosis: Diagnosis, remedy: Remedy, now: float, *, whole: bool
@@ -221,8 +225,8 @@ class SchedulingQueue:
             if whole or not group.pods:
                 group.whole = now
             self._asleep.pop(group, None)
-        if group.knock is None:
-            self._asleep.setdefault(group)
+        if group.knock is None and group not in self._asleep:
+            self._listens(group)
         self._group_of[queued.pod.uid] = group
         self._place(queued, Place.UNSCHEDULABLE, ATTEMPT_FAILED, now)
 
@@ -267,16 +271,17 @@ class SchedulingQueue:
         """
         woken = 0
         for event in events:
+            self._news.tell(event)
+            if event.kind is ClusterEvent.POLICY:
+                woken += sum(self._scatter(group, event.kind.value, now) for group in list(self._groups.values()))
+                continue
             woken += self._regroup(event, now)
             for group in list(self._by_kind[event.kind]):
-                if event.kind is ClusterEvent.POLICY:
-                    woken += self._scatter(group, event.kind.value, now)
-                elif group.knock is not None:
-                    group.note(event)
-                    self._hasten(group, group.knock, event, now)
-                elif self._helps(group, event, now):
-                    self._knock(group, event.kind.value, [event], now)
+                if self._helps(group, event, now):
+                    self._knock(group, event.kind.value, self._news.number - 1, now)
                     woken += 1
+            if event.kind is ClusterEvent.POD_REMOVED:
+                self._hasten(event, now)
         return woken
 
     def flush(self, now: float) -> int:
@@ -294,7 +299,7 @@ class SchedulingQueue:
             group = next(iter(self._asleep))
             if now - group.since < FLUSH_AFTER:
                 break
-            self._knock(group, TIMEOUT, [], now, surely=True)
+            self._knock(group, TIMEOUT, self._news.number, now, surely=True)
             moved += 1
         return moved
 
@@ -318,8 +323,6 @@ class SchedulingQueue:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(*key)
-            for kind in remedy.kinds:
-                self._by_kind[kind][group] = None
         return group
 
     def _key(self, remedy: Remedy, pod: PodInfo) -> tuple[Remedy, Hashable]:
@@ -327,15 +330,21 @@ class SchedulingQueue:
         nodes = self._nodes
         return remedy, pod.uid if nodes.nominations.node_of(pod.uid) or nodes.homes.has(pod) else remedy.key(pod, nodes)
 
-    def _knock(self, group: Group, why: str, events: list[Happening], now: float, *, surely: bool = False) -> None:
-        """One pod of the group is tried for all of them."""
+    def _listens(self, group: Group) -> None:
+        """All pods of a group sleep: it is asked about each event."""
+        self._asleep[group] = None
+        for kind in group.remedy.kinds:
+            self._by_kind[kind][group] = None
+
+    def _knock(self, group: Group, why: str, number: int, now: float, *, surely: bool = False) -> None:
+        """One pod of the group is tried for all of them; what happens meanwhile is judged when that has ended."""
         queued = group.first()
-        self._asleep.pop(group, None)
-        group.knock = Knock(queued, why, events, surely)
+        del self._asleep[group]
+        for kind in group.remedy.kinds:
+            del self._by_kind[kind][group]
+        group.knock = Knock(queued, why, number, surely)
         self._wake(queued, why, now)
         self._group_of[queued.pod.uid] = group
-        for event in events:
-            self._hasten(group, group.knock, event, now)
 
     def _helps(self, group: Group, event: Happening, now: float) -> bool:
         """Whether an event may help a group, of which there are pods that sleep."""
@@ -380,17 +389,19 @@ class SchedulingQueue:
         knock, group.knock = group.knock, None
         if not group.pods:
             self._dissolve(group)
-        elif knock.surely or any(self._helps(group, each, now) for each in knock.events):
-            self._knock(group, knock.why, knock.events, now, surely=knock.surely)
+            return
+        self._listens(group)
+        events = None if knock.surely else self._news.since(knock.number, group.remedy.kinds)
+        if events is None or any(self._helps(group, each, now) for each in events):
+            self._knock(group, knock.why, knock.number, now, surely=events is None)
         else:
             group.since = now
-            self._asleep[group] = None
 
     def _dissolve(self, group: Group) -> None:
         del self._groups[group.remedy, group.key]
         self._asleep.pop(group, None)
         for kind in group.remedy.kinds:
-            del self._by_kind[kind][group]
+            self._by_kind[kind].pop(group, None)
 
     def _helped_by_its_change(self, queued: QueuedPodInfo, old: PodInfo) -> bool:
         """Whether a change that says nothing to our own plugins (its annotations) may help a sleeping pod."""
@@ -410,17 +421,15 @@ class SchedulingQueue:
         queued.woken_by = why
         self._move(queued, Place.ACTIVE if queued.backoff_until <= now else Place.BACKOFF, why, now)
 
-    def _hasten(self, group: Group, knock: Knock, event: Happening, now: float) -> None:
-        """Ends the backoff of the pod that knocks, where a pod has left the node that is promised to it."""
-        queued, nodes = knock.queued, self._nodes
-        if (
-            queued.place is Place.BACKOFF
-            and event.kind is ClusterEvent.POD_REMOVED
-            and event.node
-            and event.node == nodes.nominations.node_of(queued.pod.uid)
-            and group.remedy.helps(queued.pod, event, nodes)
-        ):
-            self._move(queued, Place.ACTIVE, event.kind.value, now)
+    def _hasten(self, event: Happening, now: float) -> None:
+        """Ends the backoff of the pods that knock and that are promised the node which a pod has left."""
+        nodes = self._nodes
+        for uid in nodes.nominations.uids(event.node):
+            queued, group = self._all.get(uid), self._group_of.get(uid)
+            if queued is None or group is None or queued.place is not Place.BACKOFF:
+                continue
+            if group.knock is not None and group.remedy.helps(queued.pod, event, nodes):
+                self._move(queued, Place.ACTIVE, event.kind.value, now)
 
     def _move(self, queued: QueuedPodInfo, place: Place, why: str, now: float) -> None:
         self._leave(queued)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Hashable
+from collections import deque
+from collections.abc import Hashable, Iterable
 
-from stowplan.framework.events import Happening
+from stowplan.framework.events import ClusterEvent, Happening
 from stowplan.framework.remedies import Remedy
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis
@@ -22,11 +23,38 @@ from stowplan.scheduler.looks import Hope
 from stowplan.scheduler.queued import QueuedPodInfo
 
 MANY = 32
-"""Events that a group remembers while one of its pods knocks; after more of them the next one knocks in any case."""
-
-
+"""Events of a kind that are remembered; where there were more while a pod knocks, the next one knocks in any case."""
 FLUSH_AFTER = 300.0
 """Seconds after which what events may have missed is looked for."""
+
+
+class News:
+    """What has happened lately, for groups of which a pod knocks: they are asked when that has come to an end.
+
+    Attributes:
+        number: how many events there have been.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[ClusterEvent, deque[tuple[int, Happening]]] = {
+            kind: deque(maxlen=MANY) for kind in ClusterEvent
+        }
+        self.number = 0
+
+    def tell(self, event: Happening) -> None:
+        """Something has happened."""
+        self.number += 1
+        self._latest[event.kind].append((self.number, event))
+
+    def since(self, number: int, kinds: Iterable[ClusterEvent]) -> list[Happening] | None:
+        """The events of some kinds after that many had been; None where there may have been more than are known."""
+        found: list[tuple[int, Happening]] = []
+        for kind in kinds:
+            latest = self._latest[kind]
+            if len(latest) == MANY and latest[0][0] > number:
+                return None
+            found += (each for each in latest if each[0] > number)
+        return [event for _, event in sorted(found, key=lambda each: each[0])]
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,13 +64,13 @@ class Knock:
     Attributes:
         queued: the pod.
         why: the label of what woke it.
-        events: what may help the next one too, if this one gets a node.
+        number: of the events before (``News``); those since may help the next one too, if this one gets a node.
         surely: the next one knocks whatever the events say.
     """
 
     queued: QueuedPodInfo
     why: str
-    events: list[Happening]
+    number: int
     surely: bool
 
 
@@ -98,26 +126,19 @@ class Group:
             return False
         return self.remedy.helps(self._any(), event, nodes, self._barred_by(event, nodes))
 
-    def hope(self, nodes: Snapshot, now: float) -> Hope:
+    def hope(self, nodes: Snapshot, news: News, now: float) -> Hope:
         """What is known of the pod that knocks, and what has happened since; there must be one."""
         knock = self.knock
         assert knock is not None
-        known = self.diagnosis if self.layout == nodes.layout and not knock.surely else None
-        if known is None or known.refusal is not None or now - self.whole >= FLUSH_AFTER:
+        events = None if knock.surely else news.since(knock.number, self.remedy.kinds)
+        known = self.diagnosis if self.layout == nodes.layout else None
+        if events is None or known is None or known.refusal is not None or now - self.whole >= FLUSH_AFTER:
             return Hope(self.remedy)
         if knock.queued.pod.claims and self.remedy.key(knock.queued.pod, nodes) != self.key:
             return Hope(self.remedy)
-        if not all(self.remedy.only_there(knock.queued.pod, each, nodes) for each in knock.events):
+        if not all(self.remedy.only_there(knock.queued.pod, each, nodes) for each in events):
             return Hope(self.remedy)
-        return Hope(self.remedy, known, frozenset(each.node for each in knock.events))
-
-    def note(self, event: Happening) -> None:
-        """Something happened while a pod knocks; it is judged when it is known whether that one got a node."""
-        assert self.knock is not None
-        if len(self.knock.events) < MANY:
-            self.knock.events.append(event)
-        else:
-            self.knock.surely = True
+        return Hope(self.remedy, known, frozenset(each.node for each in events))
 
     def _barred_by(self, event: Happening, nodes: Snapshot) -> str:
         """The plugin that bars these pods from the node of an event for good, as far as is known."""
