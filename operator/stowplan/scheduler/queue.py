@@ -20,8 +20,8 @@ A pod that was promised a node and whose victim there is gone does not wait out 
 waited for. (kube-scheduler lets any pod go early that an event has woken, while nothing else is active: the feature
 SchedulerPopFromBackoffQ, KEP-5142. Here that would try a flood of pods in vain as fast as events come.)
 
-A pod that an event has woken is looked at before it is tried (``scheduler.looks``): :meth:`SchedulingQueue.hope` says why
-it was woken, and with :meth:`SchedulingQueue.sleeps_on` it goes back to sleep if it still fits nowhere.
+A pod that an event has woken is looked at before it is tried (``scheduler.looks``): :meth:`SchedulingQueue.hope` says
+why it was woken, and with :meth:`SchedulingQueue.sleeps_on` it goes back to sleep if it still fits nowhere.
 
 A popped pod is decided about before the next one is popped: it comes back by then, with ``unschedulable`` or
 ``failed``, or it has a node. A pod that could not be bound after all comes back later, with ``failed``; it is tried
