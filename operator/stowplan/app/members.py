@@ -18,6 +18,7 @@ import msgspec
 from stowplan import errors
 from stowplan.api import checks, common
 from stowplan.api import cluster as api
+from stowplan.api.policy import SchedulingPolicySpec
 from stowplan.model import objects, times
 from stowplan.reconcile import actions, classify, observed, specs
 from stowplan.reconcile.decide import decide
@@ -60,19 +61,19 @@ def make(found: manifest.Manifests, now: datetime) -> list[Held]:
     """
     found.clusters[:] = {_key(each): each for each in found.clusters}.values()
     parts = _parts(found)
+    nodes = {each.metadata.name: observed.glimpse(each) for each in found.objects if isinstance(each, objects.Node)}
+    policies = {f"{each.metadata.namespace}/{each.metadata.name}": each.spec for each in found.policies}
     held: list[Held] = []
-    made = 0
+    made: list[dict[str, object]] = []
     for cluster in found.clusters:
-        seen = _observed(cluster, parts[_key(cluster)], found)
+        seen = _observed(cluster, parts.get(_key(cluster), []), nodes, policies)
         groups = classify.fleet(seen)
         decided = decide(seen, groups, now)
-        new = []
         for action in decided.actions:
             if isinstance(action, actions.Create) and action.kind in _MADE:
-                made += 1
-                new.append(_dated(action.manifest, now + timedelta(seconds=made)))
-        manifest.add(found, new)
+                made.append(_dated(action.manifest, now + timedelta(seconds=len(made))))
         held += _held(seen, groups, decided)
+    manifest.add(found, made)
     return held
 
 
@@ -93,20 +94,22 @@ def _parts(found: manifest.Manifests) -> Mapping[str, list[objects.KubeObject]]:
 
 
 def _observed(
-    cluster: api.StatefulCluster, parts: list[objects.KubeObject], found: manifest.Manifests
+    cluster: api.StatefulCluster,
+    parts: list[objects.KubeObject],
+    nodes: Mapping[str, observed.NodeView],
+    policies: Mapping[str, SchedulingPolicySpec],
 ) -> observed.Observed:
     """The files as the operator would see them, were they the cluster; the API server would accept each template."""
     pods = tuple(each for each in parts if isinstance(each, observed.Pod))
     meta = cluster.metadata.model_copy(update={"uid": _uid(cluster, pods)})
     ref = cluster.spec.scheduling_policy_ref
-    policies = {(each.metadata.namespace, each.metadata.name): each.spec for each in found.policies}
     return observed.Observed(
         cluster=cluster.model_copy(update={"metadata": meta}),
         pods=pods,
         claims=tuple(each for each in parts if isinstance(each, observed.Claim)),
         revisions=tuple(each for each in parts if isinstance(each, observed.Revision)),
-        nodes={each.metadata.name: observed.glimpse(each) for each in found.objects if isinstance(each, objects.Node)},
-        policy=None if ref is None else policies.get((meta.namespace, ref.name)),
+        nodes=nodes,
+        policy=None if ref is None else policies.get(f"{meta.namespace}/{ref.name}"),
         templates={specs.revision(each): "" for each in cluster.spec.node_sets},
     )
 
