@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.builders import csi_node, node, pod, snapshot
 
 from stowplan import errors
+from stowplan.framework.columns import Column
 from stowplan.framework.nodes import NodeTable, RowIndex, Small
 from stowplan.framework.snapshot import Snapshot
 
@@ -201,3 +202,14 @@ def limits_of(nodes: Snapshot) -> list[int]:
     assert column is not None
     found: list[int] = column.tolist()
     return found
+
+
+@given(st.lists(st.sampled_from(["a", "b", "", None]), max_size=40), st.sampled_from(["a", "c", None]))
+def test_a_column_made_at_once_is_one_that_was_filled_row_by_row(values: list[str | None], later: str | None) -> None:
+    at_once, one_by_one = Column.of(values), Column[str](0)
+    for row, value in enumerate(values):
+        one_by_one.put(row, value)
+    for column in (at_once, one_by_one):
+        column.put(len(values), later)
+    assert at_once.codes.tolist() == one_by_one.codes.tolist()
+    assert at_once.values == one_by_one.values

@@ -265,3 +265,17 @@ def test_preferred_terms_of_running_pods_can_be_ignored_for_pods_without_any() -
     assert scores(plugin, pod("p", labels=DB), nodes) is None
     wishing = pod("p", labels=DB, preferred_affinity=[(1, term(HOST, WEBS))])
     assert scores(plugin, wishing, nodes) == [100, 100, 0, 0]
+
+
+def test_a_term_that_comes_counts_for_pods_that_were_judged_before_and_drops_nothing_else() -> None:
+    nodes = four()
+    asking = pod("web", labels=WEB)
+    assert passing(PLUGIN, asking, nodes) == set("abxy")
+    assert scores(PLUGIN, asking, nodes) is None
+    before = nodes.epoch
+    nodes.add_pod(pod("db", on="a", labels=DB, anti_affinity=[term(ZONE, selector(WEB))]))
+    nodes.add_pod(pod("cache", on="x", labels=DB, preferred_affinity=[(10, term(HOST, selector(WEB)))]))
+    assert passing(PLUGIN, asking, nodes) == set("xy")
+    assert scores(PLUGIN, asking, nodes) == [0, 0, 100, 0]
+    assert nodes.epoch is before
+    assert nodes.check() == []

@@ -119,9 +119,7 @@ class NodeTable:
         """The column of a label; built at first use, then kept up to date."""
         column = self._labels.get(key)
         if column is None:
-            column = self._labels[key] = Column(len(self.nodes))
-            for row, node in enumerate(self.nodes):
-                column.put(row, node.metadata.labels.get(key))
+            column = self._labels[key] = Column.of([node.metadata.labels.get(key) for node in self.nodes])
         return column
 
     def resource(self, name: str) -> int:

@@ -5,7 +5,7 @@ runs from filter to assume without an await. ``fork`` gives a copy to try things
 the snapshot itself and puts it back.
 
 What a plugin derives from a pod's class and the nodes alone it keeps with ``once``: that memory is dropped whenever
-the nodes, their labels and taints, the namespaces, the policies or the set of affinity terms change.
+the nodes, their labels and taints, the namespaces or the policies change.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Snapshot(NodeTable):
         required_terms: distinct required affinity terms that pods on nodes carry, to the number of their classes;
             likewise ``required_anti_terms``, ``preferred_terms`` and ``preferred_anti_terms``. One that nobody carries
             any more stays until the next sweep, so that it may come back without anything being dropped.
+        terms: changes when a pod comes with a term that none has had: part of the key of what is kept with ``once`` and
+            depends on the terms.
         volumes: storage objects and who uses them.
         workloads: which pods belong together.
         nominations: the pods that wait for a node that is promised to them.
@@ -69,6 +71,7 @@ class Snapshot(NodeTable):
         self.required_terms: dict[AffinityTerm, int] = {}
         self.preferred_terms: dict[WeightedTerm, int] = {}
         self.preferred_anti_terms: dict[WeightedTerm, int] = {}
+        self.terms = 0
         self._rows_of: dict[PodClass, dict[int, int]] = {}
         self._counters: dict[Predicate, PodCounter] = {}
         self._counters_of: dict[PodClass, tuple[PodCounter, ...]] = {}
@@ -79,7 +82,7 @@ class Snapshot(NodeTable):
     # ------------------------------------------------------------ what plugins read
 
     def once(self, key: Hashable, build: Callable[[], R]) -> R:
-        """What ``build`` returns, computed once until the nodes (or namespaces, policies, terms) change.
+        """What ``build`` returns, computed once until the nodes (or namespaces, policies) change.
 
         The key must name everything that the result depends on besides those, e.g. ``(self, pod.cls)``.
         """
@@ -392,8 +395,7 @@ class Snapshot(NodeTable):
         appeared |= _tally(self.required_anti_terms, cls.anti_affinity, delta)
         appeared |= _tally(self.preferred_terms, cls.preferred_affinity, delta)
         appeared |= _tally(self.preferred_anti_terms, cls.preferred_anti_affinity, delta)
-        if appeared:
-            self.invalidate()
+        self.terms += appeared
 
     def _grow_counters(self) -> None:
         for counter in self._counters.values():

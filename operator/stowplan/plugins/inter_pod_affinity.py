@@ -145,7 +145,7 @@ class InterPodAffinity:
             if not (nodes.required_terms or nodes.preferred_terms or nodes.preferred_anti_terms):
                 return None
         weight = self._args.hard_pod_affinity_weight
-        return nodes.once((Votes, cls, weight), lambda: Votes(cls, nodes, weight)).scores(rows)
+        return nodes.once((Votes, cls, weight, nodes.terms), lambda: Votes(cls, nodes, weight)).scores(rows)
 
     def _rejects(self, cls: PodClass, nodes: Snapshot, gone: Departures | None = None) -> Iterator[Reject]:
         found = self._neighbours(cls, nodes)
@@ -167,7 +167,7 @@ class InterPodAffinity:
                 yield Reject(mask, EXISTING_ANTI_AFFINITY)
 
     def _neighbours(self, cls: PodClass, nodes: Snapshot) -> Neighbours:
-        return nodes.once((Neighbours, cls), lambda: _neighbours(cls, nodes))
+        return nodes.once((Neighbours, cls, nodes.terms), lambda: _neighbours(cls, nodes))
 
 
 def _concerns(event: Happening, cls: PodClass, nodes: Snapshot) -> bool:
