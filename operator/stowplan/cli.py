@@ -212,7 +212,7 @@ def _print(output: str, *, data: object, text: Callable[[bool], str]) -> None:
         case "json":
             click.echo(json.dumps(data, indent=2))
         case "yaml":
-            click.echo(yaml.safe_dump(data, sort_keys=False), nl=False)
+            click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
         case _:
             click.echo(text(output == "wide"))
 

@@ -271,6 +271,21 @@ def test_a_pod_whose_policy_is_not_there_says_so(invoke: Invoke, write: Write) -
     assert "no-such" in done.json["pods"]["shop/lost"]["unschedulable"]
 
 
+def test_what_a_pod_names_cannot_disturb_the_terminal(invoke: Invoke, write: Write) -> None:
+    lost = objects.pod("shop", "lost", annotations={"stowplan.dev/policy": "a\n\x1b[2Jb"})
+    done = invoke("plan", "-f", write("cluster.yaml", *NODES, lost))
+    assert r"SchedulingPolicy 'a\n\x1b[2Jb', which" in done.out
+
+
+def test_plan_of_one_namespace_says_nothing_of_the_rules_of_others(invoke: Invoke, write: Write) -> None:
+    nodes = [objects.node(f"{zone}1", own="x", zone=zone) for zone in "abc"]
+    there = [objects.pod("shop", f"old-{n}", labels={"app": "db"}, nodeName="a1") for n in range(4)]
+    file = write("cluster.yaml", over_zones(enforcement="Required"), *nodes, *there, objects.pod("other", "new"))
+    assert invoke("plan", "-f", file, "-n", "shop").status == 1
+    done = invoke("plan", "-f", file, "-n", "other", "-o", "json")
+    assert (done.status, done.json["domains"]) == (0, [])
+
+
 # ---------------------------------------------------------------- ways to give the state
 
 
@@ -285,6 +300,7 @@ WAYS: dict[str, Callable[[Write], tuple[list[str], str]]] = {
         for kind, part in (("NodeList", NODES), ("PodList", [WEB, BIG, RUNNING])))),
     "list of lists": lambda _: (["-f", "-"], listed([json.loads(listed(NODES)), json.loads(listed(CLUSTER[3:]))])),
     "several outputs in one pipe": lambda _: (["-f", "-"], listed(NODES) + "\n" + listed(CLUSTER[3:]) + "\n"),
+    "json documents": lambda _: (["-f", "-"], "\n---\n".join(json.dumps(each) for each in CLUSTER) + "\n---\n"),
     "yaml in braces": lambda _: (["-f", "-"], "".join(
         f"---\n{yaml.safe_dump(each, default_flow_style=True)}" for each in CLUSTER)),
     "json array": lambda _: (["-f", "-"], json.dumps(CLUSTER)),
@@ -400,7 +416,10 @@ def test_scores_that_tell_no_nodes_apart_are_no_columns_unless_all_is_asked_for(
 
 
 def test_yaml_says_the_same_as_json(invoke: Invoke, write: Write) -> None:
-    file = write("c.yaml", *CLUSTER)
+    db = objects.pod("shop", "db", labels={"app": "db"})
+    zurich = objects.node("n4", own="x", zone="Zürich", cpu="1")
+    file = write("c.yaml", *CLUSTER, zurich, db, over_zones(enforcement="Required"))
+    assert "Zürich" in invoke("plan", "-f", file, "-o", "yaml").out
     for asked in (["explain", "--all-pending"], ["plan"]):
         as_yaml: Any = yaml.safe_load(invoke(*asked, "-f", file, "-o", "yaml").out)
         assert as_yaml == invoke(*asked, "-f", file, "-o", "json").json

@@ -278,9 +278,10 @@ class State:
         self.board.settled(self._pods[key].uid)
 
     def domains(self) -> list[DomainStatus]:
-        """Where the pods of each policy are."""
-        nodes = self.board.scheduler.cache.snapshot
-        return [row for key in self._keys for row in self.board.policies.report(key, nodes)]
+        """Where the pods of each policy are, of those in the namespace that is asked about."""
+        nodes, namespace = self.board.scheduler.cache.snapshot, self._question.namespace
+        keys = [key for key in self._keys if namespace in (None, key.partition("/")[0])]
+        return [row for key in keys for row in self.board.policies.report(key, nodes)]
 
 
 def _order(item: objects.KubeObject) -> tuple[bool, str]:

@@ -22,7 +22,8 @@ class PolicyMissing:
 
     def pre_filter(self, pod: PodInfo, nodes: Snapshot, state: CycleState) -> Refusal:
         """Refuses the pod; no eviction can help it."""
-        return Refusal(f"waiting for SchedulingPolicy {self._policy}, which does not exist")
+        name = self._policy if self._policy.isprintable() else repr(self._policy)  # an annotation may hold anything
+        return Refusal(f"waiting for SchedulingPolicy {name}, which does not exist")
 
     def alike(self, pod: PodInfo) -> Hashable:
         """All of them wait for the same policy."""

@@ -86,6 +86,10 @@ _JSON = re.compile(rb'\s*[{\[][\s{\[]*["}\]]')
 """How JSON begins that is no YAML in braces: with a quoted key, or with nothing in it."""
 
 
+_BREAK = re.compile(r"\A\s*(?:---(?:\s+|\Z))*")
+"""What may stand before a document."""
+
+
 def _documents(name: str, content: bytes) -> Iterator[object]:
     if _JSON.match(content):
         yield from _json_documents(name, content)
@@ -100,7 +104,7 @@ def _documents(name: str, content: bytes) -> Iterator[object]:
 
 
 def _json_documents(name: str, content: bytes) -> Iterator[object]:
-    """One document, or several without anything between them, as two commands print that write to one pipe."""
+    """One document, or several, as commands print that write to one pipe; between them ``---``, or nothing."""
     try:
         yield msgspec.json.decode(content)
     except msgspec.DecodeError:
@@ -111,7 +115,7 @@ def _json_stream(name: str, content: bytes) -> Iterator[object]:
     decoder = json.JSONDecoder()
     try:
         text = content.decode()
-        while text := text.lstrip():
+        while text := _BREAK.sub("", text):
             document, end = decoder.raw_decode(text)
             yield document
             text = text[end:]
