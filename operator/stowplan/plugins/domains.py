@@ -49,7 +49,8 @@ class Grouping:
         self.present: Mask = self.codes != 0
         complete = bool(self.present.all())
         self.missing: Mask | None = None if complete else ~self.present
-        self.alone = complete and len(np.unique(self.codes)) == len(self.codes)
+        # not by np.unique: its first call imports numpy.ma, 8 ms and 1.7 MiB
+        self.alone = complete and bool(np.bincount(self.codes).max(initial=0) <= 1)
         self._known: dict[bytes, Mask] = {}
 
     @property
