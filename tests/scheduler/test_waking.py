@@ -33,3 +33,13 @@ def test_whoever_sleeps_fits_nowhere_and_whoever_is_woken_is_not_tried_in_vain(s
     tried, without_a_look = walk.shares(ends)
     assert tried < 0.02, there.ends
     assert without_a_look > 0.5, "nothing to be spared: the walk shows nothing"
+
+
+def test_where_there_are_many_nodes_few_preemptors_are_tried_in_vain() -> None:
+    """On the nodes that are left to be tried it is not known beforehand who would have to leave, and whether he may."""
+    there = Walk(0, nodes=24, crowd=60)
+    for _ in range(400):
+        there.step()
+    tried, without_a_look = walk.shares(walk.sum_of(there.ends))
+    assert tried < 0.1, there.ends
+    assert without_a_look > 0.5

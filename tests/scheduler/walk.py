@@ -34,7 +34,6 @@ from stowplan.scheduler.promises import Promise
 from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import Place
 
-NODES = ("n0", "n1", "n2", "n3")
 LOCAL = LocalCapacity("lvm", "capacity.example.com/ssd")
 DRIVER = "csi.example.com"
 SELECTED = "volume.kubernetes.io/selected-node"
@@ -70,11 +69,17 @@ shown that it need not be tried."""
 class Walk:
     """A cluster, and pods that wait; each step changes one thing.
 
+    Args:
+        seed: of all that happens.
+        nodes: how many there are at the most.
+        crowd: how many pods there are at the beginning.
+
     Attributes:
         ends: what has become of the pods that events have woken: by event, the plugins that still reject them, and end.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, nodes: int = 4, crowd: int = 0) -> None:
+        self.nodes = tuple(f"n{number}" for number in range(nodes))
         self.rng = random.Random(seed)
         self.now = 0.0
         cache = ClusterCache()
@@ -89,7 +94,7 @@ class Walk:
         self.ends: Counter[tuple[str, tuple[str, ...], str]] = Counter()
         for name in ("default", "other"):
             cache.put_namespace(objects.Namespace(objects.ObjectMeta(name=name)))
-        for name in NODES[:3]:
+        for name in self.nodes[:-1]:
             cache.put_node(builders.node(name, zone="a" if name < "n2" else "b", cpu="4"))
         for item in (
             builders.storage_class("fast"),
@@ -99,6 +104,8 @@ class Walk:
             builders.csi_driver("lvm.example.com", storage_capacity=False),
         ):
             cache.put_storage(item)
+        for _ in range(crowd):
+            self.happened(self.foreign_pod())
 
     # ------------------------------------------------------------ steps
 
@@ -114,7 +121,7 @@ class Walk:
     def node(self) -> Events:
         """Mostly for the better, and mostly one thing at a time."""
         rng = self.rng
-        name = rng.choice(NODES)
+        name = rng.choice(self.nodes)
         row = self.cache.snapshot.row_of.get(name)
         old = self.cache.snapshot.nodes[row] if row is not None else None
         said: Spec = {"zone": "a" if name < "n2" else "b", "cpu": "4", "annotations": {LOCAL.annotation: "2Gi"}}
@@ -134,12 +141,12 @@ class Walk:
         return self.cache.put_node(builders.node(name, **said))
 
     def node_gone(self) -> Events:
-        return self.cache.remove_node(self.rng.choice(NODES))
+        return self.cache.remove_node(self.rng.choice(self.nodes))
 
     def foreign_pod(self) -> Events:
         """Bound by somebody else."""
         name, spec = self.name("f"), self.spec(self.rng.choice([0, 0, 1]))
-        spec["on"] = self.rng.choice(NODES)
+        spec["on"] = self.rng.choice(self.nodes)
         self.bound[name] = spec
         return self.cache.put_pod(builders.pod(name, **spec))
 
@@ -179,7 +186,7 @@ class Walk:
 
     def storage(self) -> Events:
         rng = self.rng
-        claim, volume, node = f"c{rng.randrange(4)}", f"v{rng.randrange(4)}", rng.choice(NODES)
+        claim, volume, node = f"c{rng.randrange(4)}", f"v{rng.randrange(4)}", rng.choice(self.nodes)
         if rng.random() < 0.1:
             self.cache.snapshot.volumes.refuse(f"default/{claim}", node, self.now)
             return ()

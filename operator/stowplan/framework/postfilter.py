@@ -11,6 +11,7 @@ Source: kube-scheduler v0.36.3 ``framework/interface.go`` (``PostFilterPlugin``,
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import Plugin, Rows
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Diagnosis, Mask, Verdict
+from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
 from stowplan.model.pods import PodInfo
 
 
@@ -100,6 +101,9 @@ class Filters(Protocol):
     def outlook(self, pod: PodInfo, nodes: Snapshot, gone: Departures) -> Prospect:
         """What is known to be against nodes even if these pods left them."""
 
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> tuple[Verdict, ...]:
+        """What is known to be against nodes whoever leaves them, by filters that know no more than that."""
+
 
 @runtime_checkable
 class PostFilter(Plugin, Protocol):
@@ -131,3 +135,11 @@ class Outlook(Plugin, Protocol):
         leave), and where these have anti-affinity terms (``gone.terms``) also about a pod that the plugin's
         ``pre_filter`` steps aside for.
         """
+
+
+@runtime_checkable
+class Lasting(Plugin, Protocol):
+    """A filter that has no outlook, and knows of some nodes that evictions cannot help there."""
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+        """What ``filter`` says of nodes, and would say whoever left each of them, while those elsewhere stay."""

@@ -15,7 +15,7 @@ from stowplan.framework import promised
 from stowplan.framework.conduct import POST_FILTER, Call
 from stowplan.framework.departures import Departures
 from stowplan.framework.plugin import CycleState, Filter, Rows, only_here
-from stowplan.framework.postfilter import GivesUp, Nomination, Outlook, PostFilter, Prospect, Unhelped
+from stowplan.framework.postfilter import GivesUp, Lasting, Nomination, Outlook, PostFilter, Prospect, Unhelped
 from stowplan.framework.runtime import Framework
 from stowplan.framework.snapshot import Snapshot
 from stowplan.framework.status import Diagnosis, Mask, Reject, Verdict
@@ -105,6 +105,14 @@ class Rescue:
                 rejects = tuple(Reject(one.mask & ~unsure, one.reason, one.resolution) for one in verdict.rejects)
                 found.append(Verdict(verdict.plugin, rejects=rejects))
         return Prospect(tuple(found), complete)
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> tuple[Verdict, ...]:
+        """See ``Filters``."""
+        return tuple(
+            Verdict(each.name, rejects=tuple(cast("Lasting", each).lasting(pod, nodes)))
+            for each in self._framework.active(pod, nodes)
+            if hasattr(each, "lasting")
+        )
 
 
 def _together(said: Sequence[Unhelped]) -> Unhelped:

@@ -8,7 +8,7 @@ of the terms' selectors already. Pods that are being deleted count until they ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from stowplan.framework.departures import Departures
 from stowplan.framework.events import ClusterEvent, Happening
@@ -103,6 +103,11 @@ class InterPodAffinity:
         if pod.cls.affinity:
             return None
         return Verdict(self.name, rejects=tuple(first_only(self._rejects(pod.cls, nodes, gone))))
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+        """Nobody comes nearer by evictions; only who may be the first of its kind may become that."""
+        if not self._neighbours(pod.cls, nodes).first:
+            yield from (each for each in self._rejects(pod.cls, nodes) if each.reason == AFFINITY)
 
     def joint(self, pods: Sequence[PodInfo], nodes: Snapshot, model: Model) -> None:
         """Between the pods: anti-affinity as it is, and affinity to pods that are there or come with them."""

@@ -211,6 +211,14 @@ class Search:
         """
         self._say(~self._open, NOT_HELPFUL)
         levels = list(self._levels())
+        if not levels:
+            return True
+        lasting = Prospect(self._filters.lasting(self._pod, self._nodes), complete=False)
+        against = lasting.against(len(self._nodes))
+        self._said.add(
+            lasting.verdicts, among=_some(np.concatenate([rows for _, rows in levels]), len(against)) & against
+        )
+        levels = [(level, rows[~against[rows]]) for level, rows in levels]
         return sum(len(rows) for _, rows in levels) <= FEW and self._best_of(levels) is None
 
     def of(self, row: int) -> Candidate | None:

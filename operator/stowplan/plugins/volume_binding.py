@@ -13,7 +13,7 @@ Source: kubernetes v1.36.3 ``plugins/volumebinding/volume_binding.go`` and ``bin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -141,6 +141,11 @@ class VolumeBinding:
             yield Reject(plan.no_space, NO_SPACE, UNRESOLVABLE)
         if missing is not None:
             yield Reject(missing, NO_SUCH_VOLUME, UNRESOLVABLE)
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+        """The same: no volume depends on who is on a node."""
+        state = CycleState()
+        return () if self.pre_filter(pod, nodes, state) is not None else self.filter(pod, nodes, state)
 
     def _plan(self, volumes: PodVolumes, nodes: Snapshot) -> Plan:
         """The plan for the unbound claims, made anew where something has changed since."""

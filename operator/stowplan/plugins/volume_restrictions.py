@@ -5,7 +5,7 @@ Source: kubernetes v1.36.3 ``plugins/volumerestrictions/volume_restrictions.go``
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 
@@ -58,6 +58,18 @@ class VolumeRestrictions:
             yield Reject(taken, DISK_CONFLICT)
         if state[self.name]:
             yield Reject(~taken, CLAIM_IN_USE)
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+        """A claim that a pod has for itself is in use on all nodes but the one that this pod would leave."""
+        for name in pod.claims:
+            key = f"{pod.namespace}/{name}"
+            claim, users = nodes.volumes.claim(key), nodes.volumes.users.get(key, {})
+            if claim is not None and READ_WRITE_ONCE_POD in claim.traits.modes and name not in pod.ephemeral:
+                rows = {row for uid, row in users.items() if name not in nodes.pods[uid].ephemeral}
+                if rows:
+                    elsewhere = np.ones(len(nodes), dtype=np.bool_)
+                    elsewhere[list(rows)] = len(rows) > 1
+                    yield Reject(elsewhere, CLAIM_IN_USE)
 
     def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """What its claims look like."""

@@ -5,7 +5,7 @@ Source: kubernetes v1.36.3 ``plugins/volumezone/volume_zone.go``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 
@@ -58,6 +58,11 @@ class VolumeZone:
         zones = state[self.name]
         assert isinstance(zones, tuple)
         yield Reject(nodes.once((self.name, zones), lambda: _elsewhere(zones, nodes)), REASON, UNRESOLVABLE)
+
+    def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+        """The same: no zone depends on who is on a node."""
+        state = CycleState()
+        return () if self.pre_filter(pod, nodes, state) is not None else self.filter(pod, nodes, state)
 
     def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """What its claims look like."""
