@@ -64,10 +64,11 @@ def compare(
             continue
         try:
             one = exceptions.differences(key, state, items, theirs, functools.partial(_one, oracle, key))
+            if not one.left and exceptions.CLAIM_TWICE not in one.used and theirs.preemption is not None:
+                victims = _victims(state, items, key, theirs.preemption, functools.partial(_one, oracle, key))
+                one = exceptions.Compared((*one.used, *victims.used), victims.left)
         except Exception as error:  # noqa: BLE001 - as above
             one = exceptions.Compared((), [_raised(error)])
-        if not one.left and exceptions.CLAIM_TWICE not in one.used and theirs.preemption is not None:
-            one.left.extend(_preemption(state, key, theirs.preemption))
         if one.left:
             found.differences[key] = one.left
         elif one.used:
@@ -75,11 +76,15 @@ def compare(
     return found
 
 
-def _preemption(state: State, key: str, theirs: Preempted) -> list[Difference]:
-    try:
-        return state.preemption(key, theirs)
-    except Exception as error:  # noqa: BLE001 - as above
-        return [_raised(error)]
+def _victims(
+    state: State, items: Sequence[Object], key: str, theirs: Preempted, ask: exceptions.Ask
+) -> exceptions.Compared:
+    left = state.preemption(key, theirs)
+    twin = exceptions.never_counted(key, items) if left else None
+    again = None if twin is None else ask(twin).preemption
+    if again is None:
+        return exceptions.Compared((), left)
+    return exceptions.Compared((exceptions.NEVER_COUNTED,), state.preemption(key, again))
 
 
 def _one(oracle: Oracle, key: str, items: Sequence[Object]) -> Verdict:

@@ -24,6 +24,7 @@ from stowplan.plugins.volume_args import VolumeBindingArgs
 CLAIM_TWICE: Final = "a claim named twice"
 CAPACITY: Final = "capacity of all claims together"
 UNREADABLE: Final = "a preferred term that cannot be read"
+NEVER_COUNTED: Final = "a pod that a spread rule has never counted"
 
 EXCEPTIONS: Final = {
     CLAIM_TWICE: "a pod that names a claim in two volumes is judged as kube-scheduler judges it with one of them",
@@ -31,10 +32,15 @@ EXCEPTIONS: Final = {
     "second implementation, which tries every split, finds no room are out, and all else is as in kube-scheduler",
     UNREADABLE: "a preferred node affinity term with a value that is no label value, or no number for Gt and Lt, stops "
     "kube-scheduler with an error; the pod is judged as kube-scheduler judges it without that term",
+    NEVER_COUNTED: "kube-scheduler takes a pod that it may evict off the count of a domain although it ends already "
+    "and was not counted there; victims are those of kube-scheduler where the rule selects no pod that ends",
 }
 """Name to what is checked."""
 
 _UNREADABLE_ERROR = 'running PreScore plugin "NodeAffinity": '
+
+_ENDS = "parity/ends"
+"""Label of the pods that end, where a rule is to leave them out; no state has it otherwise."""
 
 _FROM_BINDING_ON = frozenset(
     {"VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity", "NodeDeclaredFeatures"}
@@ -89,6 +95,26 @@ def differences(key: str, state: State, items: Sequence[Object], theirs: Verdict
     if verdict.differences(ours, each_alone):
         used.append(CAPACITY)
     return Compared(tuple(used), list(_beside_capacity(pod, state.cache.snapshot, ours, each_alone)))
+
+
+def never_counted(key: str, items: Sequence[Object]) -> list[Object] | None:
+    """The state in which no spread rule of the pod selects a pod that ends; None where none can have done so."""
+    twins = copy.deepcopy(list(items))
+    pods = {_key(item): item for item in twins if item["kind"] == "Pod"}
+    spec = pods.pop(key)["spec"]
+    assert isinstance(spec, dict)
+    ending = 0
+    for other in pods.values():
+        metadata = other["metadata"]
+        assert isinstance(metadata, dict)
+        if "deletionTimestamp" in metadata:
+            metadata["labels"] = {**metadata.get("labels", {}), _ENDS: ""}
+            ending += 1
+    selectors = [each["labelSelector"] for each in spec.get("topologySpreadConstraints", []) if "labelSelector" in each]
+    for selector in selectors:
+        others = selector.get("matchExpressions", [])
+        selector["matchExpressions"] = [*others, {"key": _ENDS, "operator": "DoesNotExist"}]
+    return twins if ending and selectors else None
 
 
 def _changed(key: str, items: Sequence[Object], change: Callable[[Object], bool]) -> list[Object] | None:

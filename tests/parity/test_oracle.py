@@ -11,7 +11,7 @@ from tests.parity import __main__ as command
 from tests.parity import kube_scheduler, run
 from tests.parity.compare import compare
 from tests.parity.draw import Object
-from tests.parity.exceptions import CAPACITY, CLAIM_TWICE, UNREADABLE
+from tests.parity.exceptions import CAPACITY, CLAIM_TWICE, NEVER_COUNTED, UNREADABLE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # the oracle is built on first use
 
@@ -182,6 +182,26 @@ def test_a_preferred_term_that_cannot_be_read_is_compared_with_none(kubernetes: 
     assert found.verdicts["default/p"].error
     assert found.differences == {}
     assert found.excepted == {"default/p": (UNREADABLE,)}
+
+
+def test_victims_are_compared_where_a_spread_rule_selects_no_pod_that_ends(kubernetes: kube_scheduler.Oracle) -> None:
+    def shop(name: str, *, ends: bool = False, **spec: object) -> Object:
+        metadata = {"name": name, "namespace": "default", "uid": name, "labels": {"app": "shop"}}
+        gone = {"deletionTimestamp": "2026-01-02T00:00:00Z"} if ends else {}
+        return {**pod(name, **spec), "metadata": {**metadata, **gone}}
+
+    rule = {
+        "topologyKey": "zone", "maxSkew": 1, "minDomains": 4, "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "shop"}},
+    }  # fmt: skip
+    others = [shop("stays", nodeName="a"), shop("ends", nodeName="b", ends=True)]
+    urgent = shop("p", priority=100, topologySpreadConstraints=[rule])
+    found = compare(kubernetes, [node("a", zone="z"), node("b", zone="z"), *others, urgent])
+    preempted = found.verdicts["default/p"].preemption
+    assert preempted is not None
+    assert "b" in preempted.candidates
+    assert found.differences == {}
+    assert found.excepted == {"default/p": (NEVER_COUNTED,)}
 
 
 # ---------------------------------------------------------------- the command line
