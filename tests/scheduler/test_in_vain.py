@@ -69,6 +69,26 @@ def test_when_nodes_have_come_or_gone_it_is_not_known_any_more_what_was_barred()
 DB = {"app": "db"}
 
 
+def test_a_node_that_was_barred_while_its_domain_became_the_emptiest_helps_once_it_is_not() -> None:
+    cache = ClusterCache()
+    scheduler = PolicyBoard(cache, SchedulingQueue(cache.snapshot), PluginArgs(), clock=lambda: 0.0).scheduler
+    labels = {"zone": "b", "disk": "ssd"}
+    cache.put_node(builders.node("other", cpu="8", labels={"zone": "a"}))
+    cache.put_node(builders.node("chosen", cpu="8", labels=labels))
+    for name, node in (("a", "other"), ("b", "chosen"), ("c", "chosen")):
+        cache.put_pod(builders.pod(name, on=node, cpu="1", labels=DB))
+    rule = builders.spread("zone", selector(DB), node_affinity="Ignore")
+    scheduler.queue.put(builders.pod("waits", labels=DB, spreads=[rule], node_selector={"disk": "ssd"}), 0)
+    assert isinstance(scheduler.attempt(0, 0, lambda _: SILENT), Unplaced)
+    barred = builders.node("chosen", cpu="8", labels=labels, taints=["dedicated:NoSchedule"])
+    scheduler.happened(cache.put_node(barred), 10)
+    scheduler.happened(cache.remove_pod("uid-default/c"), 10)
+    while scheduler.attempt(10, 0, lambda _: SILENT) is not None:
+        pass
+    scheduler.happened(cache.put_node(builders.node("chosen", cpu="8", labels=labels)), 20)
+    assert isinstance(scheduler.attempt(20, 0, lambda _: SILENT), Placed)
+
+
 class Full:
     """Two nodes with one pod each that leaves no room, and on the first one also a pod that nobody wants to be with."""
 

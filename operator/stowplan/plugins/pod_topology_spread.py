@@ -208,7 +208,7 @@ def _concerns(event: Happening, constraints: Iterable[SpreadConstraint]) -> bool
     """Whether the change of a node can mean anything to any of the constraints."""
     old, new = event.of(objects.Node)
     if event.kind is ClusterEvent.NODE_TAINTS:
-        return any(each.honor_taints for each in constraints)
+        return True  # the node may have become one to go to only now, though its domain has had room for long
     return any(
         each.topology_key in node.metadata.labels for each in constraints for node in (old, new) if node is not None
     )
