@@ -83,16 +83,18 @@ class ScoreTable:
         kept: of the plugins that go by a node's own resources, for all nodes; None where nothing is kept.
         said: what the other plugins say, those with nothing to say left out.
         base: the weighted sum of those that give all nodes the same.
+        order: names of the plugins, as users are to see them.
 
     Attributes:
         rows: as above.
         total: int[feasible], weighted. Do not write.
     """
 
-    __slots__ = ("_kept", "_said", "rows", "total")
+    __slots__ = ("_kept", "_order", "_said", "rows", "total")
 
-    def __init__(self, rows: Rows, kept: Kept | None, said: Sequence[Said], base: int) -> None:
+    def __init__(self, rows: Rows, kept: Kept | None, said: Sequence[Said], base: int, order: Sequence[str]) -> None:
         self.rows = rows
+        self._order = order
         self._kept = kept
         self._said = said
         self.total: Sums
@@ -115,7 +117,7 @@ class ScoreTable:
         for name, weight, scores in self._said:
             each = np.full(len(self.rows), scores, dtype=np.int64) if isinstance(scores, int) else scores
             found[name] = (weight, each)
-        return found
+        return {name: found[name] for name in self._order if name in found}
 
     def differences(self, one: int, other: int) -> dict[str, int]:
         """The plugins that tell two of the feasible nodes apart, and by how much of the sum.
@@ -147,6 +149,7 @@ class Scorer:
     def __init__(self, profile: str, plugins: Sequence[tuple[Score, int]], conduct: Conduct) -> None:
         self._profile = profile
         self._conduct = conduct
+        self._order = tuple(each.name for each, _ in plugins)
         self._own = tuple((each, weight) for each, weight in plugins if isinstance(each, OwnScore))
         self._others = tuple((each, weight) for each, weight in plugins if not isinstance(each, OwnScore))
         self._sum = Own(self._own, MAX_SCORE * sum(weight for _, weight in plugins))
@@ -158,7 +161,7 @@ class Scorer:
         if kept is None:
             more, same = self._ask(self._own, pod, nodes, state, rows)
             said, base = said + more, base + same
-        return ScoreTable(rows, kept, said, base)
+        return ScoreTable(rows, kept, said, base, self._order)
 
     def _ask(
         self, plugins: Iterable[tuple[Score, int]], pod: PodInfo, nodes: Snapshot, state: CycleState, rows: Rows
