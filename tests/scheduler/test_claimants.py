@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 from tests import builders
 from tests.builders import ZONE
+from tests.scheduler.filtered import Filtered
 
-from stowplan.framework.plugin import Probe
 from stowplan.framework.volumes import StorageObject
 from stowplan.live.board import PolicyBoard
 from stowplan.model import objects
@@ -19,16 +17,6 @@ from stowplan.scheduler.queue import SchedulingQueue
 from stowplan.scheduler.queued import Place
 
 MANY = 300
-
-
-class Filtered(Probe):
-    """Counts the decisions for which nodes were filtered."""
-
-    def __init__(self) -> None:
-        self.points: Counter[str] = Counter()
-
-    def point(self, name: str, start: float, *, ok: bool) -> None:
-        self.points[name] += 1
 
 
 class World:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tests import builders
 from tests.builders import HOST, selector
+from tests.scheduler.filtered import Filtered
 
 from stowplan.framework.plugin import Probe
 from stowplan.framework.runtime import Framework
@@ -20,16 +19,6 @@ from stowplan.scheduler.queued import Place
 MANY = 10_000
 FITTING = 50
 DB = {"app": "db"}
-
-
-class Filtered(Probe):
-    """Counts the decisions for which nodes were filtered."""
-
-    def __init__(self) -> None:
-        self.points: Counter[str] = Counter()
-
-    def point(self, name: str, start: float, *, ok: bool) -> None:
-        self.points[name] += 1
 
 
 class World:

@@ -133,6 +133,10 @@ class VolumeCatalog:
         held = self.in_flight.claims.get(claim.key)
         return held.node if held is not None and not held.volume else claim.selected_node
 
+    def undecided(self, claim: Claim) -> bool:
+        """Whether neither a node nor a volume is chosen for an unbound claim."""
+        return self.selected_node(claim) is None and not self.reserved(claim)
+
     def reserved(self, claim: Claim) -> list[Volume]:
         """The volumes of the claim's class that are for it alone, by name: it is their claimRef, or assumed to be."""
         names = set(self._reserved.get(claim.key, ()))

@@ -8,7 +8,7 @@ so it is only asked whether the event concerns the pod at all, as kube-scheduler
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from stowplan.framework.counters import Predicate
 from stowplan.framework.events import Happening
 from stowplan.framework.plugin import SKIP, CycleState, Filter, PreFilter
 from stowplan.framework.snapshot import Snapshot
-from stowplan.framework.status import Mask, Refusal
+from stowplan.framework.status import Mask, Refusal, Reject
 from stowplan.model.pods import PodClass, PodInfo
 from stowplan.plugins import inclusion
+
+
+class PreFiltering(PreFilter, Filter, Protocol):
+    """A plugin of both extension points."""
 
 
 def may_evict(pod: PodInfo, nodes: Snapshot) -> bool:
@@ -38,6 +42,12 @@ def accepts(plugin: Filter, pod: PodInfo, nodes: Snapshot, *, among: Mask | None
     for reject in plugin.filter(pod, nodes, state):
         left = left & ~reject.mask
     return bool(left.any())
+
+
+def rejects(plugin: PreFiltering, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
+    """What the plugin has against nodes as they are; nothing where its pre-filter has settled the matter."""
+    state = CycleState()
+    return () if plugin.pre_filter(pod, nodes, state) is not None else plugin.filter(pod, nodes, state)
 
 
 def may_accept(plugin: Filter, pod: PodInfo, nodes: Snapshot, *, among: Mask | None = None) -> bool:

@@ -144,8 +144,7 @@ class VolumeBinding:
 
     def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
         """The same: no volume depends on who is on a node."""
-        state = CycleState()
-        return () if self.pre_filter(pod, nodes, state) is not None else self.filter(pod, nodes, state)
+        return hints.rejects(self, pod, nodes)
 
     def _plan(self, volumes: PodVolumes, nodes: Snapshot) -> Plan:
         """The plan for the unbound claims, made anew where something has changed since."""
@@ -174,7 +173,7 @@ class VolumeBinding:
         for pod in pods:
             volumes = self._sort(pod, nodes) if pod.claims else None
             unbound = volumes.unbound if isinstance(volumes, PodVolumes) else ()
-            claims.append(tuple(claim for claim in unbound if _undecided(claim, nodes)))
+            claims.append(tuple(claim for claim in unbound if nodes.volumes.undecided(claim)))
         if any(claims):
             together = Together(claims, nodes, self._args)
             for rule in (*together.volumes(NO_VOLUME), *together.shared(NO_VOLUME), *together.space(NO_SPACE)):
@@ -268,11 +267,6 @@ class VolumeBinding:
         """Gives back what is held for the pod and not in the API yet; writes that were done stay, as upstream."""
         if pod.claims:
             nodes.volumes.forget(pod.uid)
-
-
-def _undecided(claim: Claim, nodes: Snapshot) -> bool:
-    """Whether neither a node nor a volume is chosen for an unbound claim."""
-    return nodes.volumes.selected_node(claim) is None and not nodes.volumes.reserved(claim)
 
 
 def _problem(pod: PodInfo, name: str, claim: Claim | None) -> str | None:

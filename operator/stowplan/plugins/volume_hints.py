@@ -34,7 +34,7 @@ def look(pod: PodInfo, nodes: Snapshot) -> Hashable | None:
         claim = catalog.claim(f"{pod.namespace}/{name}")
         if claim is None or claim.volume or catalog.users.get(claim.key) or catalog.refusals.nodes(claim.key):
             return None
-        if catalog.selected_node(claim) is not None or catalog.reserved(claim):
+        if not catalog.undecided(claim):
             return None
         found.append((claim.storage_class, claim.size, claim.traits, claim.selector, claim.lost, claim.deleting))
     return tuple(found)

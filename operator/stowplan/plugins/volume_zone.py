@@ -61,8 +61,7 @@ class VolumeZone:
 
     def lasting(self, pod: PodInfo, nodes: Snapshot) -> Iterable[Reject]:
         """The same: no zone depends on who is on a node."""
-        state = CycleState()
-        return () if self.pre_filter(pod, nodes, state) is not None else self.filter(pod, nodes, state)
+        return hints.rejects(self, pod, nodes)
 
     def alike_now(self, pod: PodInfo, nodes: Snapshot) -> Hashable:
         """What its claims look like."""

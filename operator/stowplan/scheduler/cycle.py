@@ -128,10 +128,13 @@ class Scheduler:
         It is to be tried as well where more depends on it than its own node: a gang, a promise, what a policy in mode
         DryRun would say, or whether a plugin works again.
         """
+        hope = self.queue.hope(queued, now)
+        if hope is None:
+            return None
         pod = queued.pod
-        hope, group, framework = self.queue.hope(queued, now), self.roster.of(pod), self.framework_for(pod.cls)
+        group, framework = self.roster.of(pod), self.framework_for(pod.cls)
         strict = group is not None and group.strict
-        if hope is None or strict or framework.conduct.suspects or self._shadow_for(pod.cls) is not None:
+        if strict or framework.conduct.suspects or self._shadow_for(pod.cls) is not None:
             return None
         try:
             diagnosis = self._why_not(pod, framework, hope)
@@ -247,12 +250,10 @@ class Scheduler:
 
     def _in_vain(self, pod: PodInfo, diagnosis: Diagnosis) -> bool:
         """Whether nothing could be done for a pod that is like this one, and there is still nobody to evict."""
-        if not diagnosis.after:
-            return False
-        return bool(diagnosis.unresolvable.all()) or self._nobody_to_evict(pod, diagnosis)
+        return self._nobody_to_evict(pod, diagnosis) or (bool(diagnosis.after) and bool(diagnosis.unresolvable.all()))
 
     def _nobody_to_evict(self, pod: PodInfo, diagnosis: Diagnosis) -> bool:
-        """The latter."""
+        """Whether nothing could be done for such a pod, and there is still nobody to evict."""
         return bool(diagnosis.after) and self.cache.snapshot.lowest_priority() >= pod.priority
 
     def carried_out(self, uid: str, now: float, *, done: bool) -> None:

@@ -69,8 +69,7 @@ def read(sources: Iterable[tuple[str, bytes]]) -> Manifests:
                 _take(found, name, item)
                 if _labelled(item):
                     found.labelled.append(item)
-    _default_priorities(found.objects)
-    _default_classes(found.objects)
+    _fill_in(found.objects)
     return found
 
 
@@ -78,8 +77,13 @@ def add(found: Manifests, made: Iterable[dict[str, object]]) -> None:
     """Adds objects that nobody has written, as if they had been read last."""
     for item in made:
         _take(found, "made", item)
-    _default_priorities(found.objects)
-    _default_classes(found.objects)
+    _fill_in(found.objects)
+
+
+def _fill_in(found: list[objects.KubeObject]) -> None:
+    """What the API server would take from other objects."""
+    _default_priorities(found)
+    _default_classes(found)
 
 
 _JSON = re.compile(rb'\s*[{\[][\s{\[]*["}\]]')
